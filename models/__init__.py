@@ -1,0 +1,1 @@
+"""Engines: what turns a frame into a measurement."""
