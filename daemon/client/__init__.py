@@ -1,0 +1,6 @@
+"""A client for scripts: needs pyzmq, numpy and pydantic, and nothing of the microscope."""
+
+from microscoped.daemon.client.errors import ClientError, NoAnswerError, RequestFailedError, TaskFailedError
+from microscoped.daemon.client.scope import DEFAULT_ADDRESS, Scope
+
+__all__ = ["DEFAULT_ADDRESS", "ClientError", "NoAnswerError", "RequestFailedError", "Scope", "TaskFailedError"]

@@ -1,0 +1,258 @@
+"""A blocking client: one connection to a daemon, its ops as calls, its events as an iterator."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import zmq
+
+from microscoped.daemon.client.errors import NoAnswerError, RequestFailedError, TaskFailedError
+from microscoped.daemon.protocol import VERSION, ErrorBody, Event, Reply, dumps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+    from pydantic import JsonValue
+
+DEFAULT_ADDRESS = "tcp://127.0.0.1:5770"
+
+
+class Scope:
+    """A microscope, seen through its daemon. One thread only; use it in a ``with`` statement.
+
+    Parameters
+    ----------
+    address
+        Where the daemon's ``control`` socket listens.
+    timeout_s
+        How long to wait for an answer.
+
+    Examples
+    --------
+    >>> from microscoped.daemon.client import Scope
+    >>> with Scope() as scope:  # doctest: +SKIP
+    ...     report = scope.focus()
+    ...     header, pixels = scope.snap()
+    """
+
+    def __init__(self, address: str = DEFAULT_ADDRESS, timeout_s: float = 5.0) -> None:
+        self.address = address
+        self.timeout_s = timeout_s
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._control = self._connect_control()
+        self._hello: dict[str, Any] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._context.destroy(linger=0)
+
+    # --- any op -----------------------------------------------------------------------------------------------
+
+    def request(
+        self,
+        op: str,
+        *,
+        wait_s: float = 0.0,
+        deadline_ms: float | None = None,
+        dry_run: bool = False,
+        **params: JsonValue,
+    ) -> dict[str, Any]:
+        """Send one request and return its result.
+
+        Parameters
+        ----------
+        op, params
+            As in the protocol.
+        wait_s
+            How much longer than usual the answer may take.
+        deadline_ms
+            After which the op must not begin any more.
+        dry_run
+            Check everything, do nothing.
+
+        Raises
+        ------
+        RequestFailedError
+            The daemon refused.
+        NoAnswerError
+            No answer in time.
+        """
+        return self._exchange(op, wait_s, deadline_ms, dry_run, params)[0]
+
+    def run(self, op: str, *, timeout_s: float = 120.0, **params: JsonValue) -> dict[str, Any]:
+        """Begin a task, wait for its end, and return its result.
+
+        Raises
+        ------
+        TaskFailedError
+            It did not end as ``done``.
+        RequestFailedError
+            The daemon refused it.
+        NoAnswerError
+            It did not end within `timeout_s`; it goes on.
+        """
+        task = self._exchange(op, 0.0, None, False, params)[0]["task"]
+        return self.wait(task, timeout_s=timeout_s)
+
+    def wait(self, task: str, *, timeout_s: float = 120.0) -> dict[str, Any]:
+        """Wait for the end of a task and return its result; errors as in `run`."""
+        until = time.monotonic() + timeout_s
+        while True:
+            wait_s = min(30.0, max(0.0, until - time.monotonic()))
+            found = self.request("task.get", wait_s=wait_s, task=task, wait_ms=1000 * wait_s)["task"]
+            if found["state"] == "done":
+                result: dict[str, Any] = found["result"] or {}
+                return result
+            if found["error"] is not None:
+                raise TaskFailedError(found["op"], ErrorBody.model_validate(found["error"]), found["result"])
+            if time.monotonic() >= until:
+                raise NoAnswerError(f"{found['op']} (task {task}) has not ended within {timeout_s:g} s; it goes on")
+
+    # --- the common ones --------------------------------------------------------------------------------------
+
+    def hello(self) -> dict[str, Any]:
+        """Versions, ops, endpoints, limits, session; asked once."""
+        if self._hello is None:
+            self._hello = self.request("hello")
+        return self._hello
+
+    def status(self) -> dict[str, Any]:
+        """State, stage, camera, tasks, engines now."""
+        return self.request("status")
+
+    def move(self, z_um: float, *, relative: bool = False) -> dict[str, Any]:
+        """Move the stage, wait for its arrival, and return it."""
+        return self.run("stage.move", z_um=z_um, relative=relative)
+
+    def position(self) -> float:
+        """Where the stage is, in µm."""
+        z_um: float = self.request("stage.position")["z_um"]
+        return z_um
+
+    def snap(self) -> tuple[dict[str, Any], NDArray[Any]]:
+        """Take one frame; return its header and its pixels."""
+        return self.frame(self.run("camera.snap")["frame"])
+
+    def frame(
+        self, frame: str | None = None, *, newer_than: str | None = None, wait_s: float = 0.0
+    ) -> tuple[dict[str, Any], NDArray[Any]]:
+        """Fetch a frame that was taken: a certain one, or the newest, or one newer than another."""
+        params: dict[str, Any] = {"frame": frame, "newer_than": newer_than, "wait_ms": 1000 * wait_s}
+        given = {name: value for name, value in params.items() if value is not None}
+        result, pixels = self._exchange("frame.get", wait_s, None, False, given)
+        header: dict[str, Any] = result["frame"]
+        return header, _image(header, pixels[0])
+
+    def focus(self, **params: JsonValue) -> dict[str, Any]:
+        """Find the focus; return the report.
+
+        Raises
+        ------
+        TaskFailedError
+            Not focused, among others; its ``result`` is the report.
+        """
+        return self.run("focus.run", timeout_s=300.0, **params)
+
+    def stop(self) -> dict[str, Any]:
+        """Halt the stage and cancel all tasks; no motion until `resume`."""
+        return self.request("stop")
+
+    def resume(self) -> dict[str, Any]:
+        """Allow motion again."""
+        return self.request("resume")
+
+    def events(self, *topics: str, timeout_s: float | None = None) -> Iterator[Event]:
+        """Yield events of these topics (prefixes; none for all) as they come.
+
+        Parameters
+        ----------
+        timeout_s
+            End after so long without an event; by default never.
+        """
+        socket = self._subscribe("events", topics)
+        try:
+            while timeout_s is None or socket.poll(int(1000 * timeout_s)):
+                _, payload, *_ = socket.recv_multipart()
+                yield Event.model_validate_json(payload)
+        finally:
+            socket.close(linger=0)
+
+    def frames(
+        self, camera: str = "", *, timeout_s: float | None = None
+    ) -> Iterator[tuple[dict[str, Any], NDArray[Any]]]:
+        """Yield frames with their pixels as they come; a slow reader loses some."""
+        socket = self._subscribe("frames", (f"v1.frame.{camera}",))
+        try:
+            while timeout_s is None or socket.poll(int(1000 * timeout_s)):
+                _, payload, pixels, *_ = socket.recv_multipart()
+                header = Event.model_validate_json(payload).data
+                yield header, _image(header, pixels)
+        finally:
+            socket.close(linger=0)
+
+    # --- inside -----------------------------------------------------------------------------------------------
+
+    def _connect_control(self) -> zmq.Socket[bytes]:
+        socket: zmq.Socket[bytes] = self._context.socket(zmq.DEALER)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.connect(self.address)
+        return socket
+
+    def _subscribe(self, name: str, topics: tuple[str, ...]) -> zmq.Socket[bytes]:
+        """Subscribe, and return once the subscription is live: what happens from now on is seen."""
+        socket: zmq.Socket[bytes] = self._context.socket(zmq.SUB)
+        monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+        for topic in topics or ("",):
+            socket.subscribe(topic)
+        socket.connect(self.hello()["endpoints"][name])
+        if not monitor.poll(int(1000 * self.timeout_s)):
+            raise NoAnswerError(f"the daemon at {self.address} does not let us subscribe to {name}")
+        socket.disable_monitor()
+        monitor.close()
+        # The subscription travels before anything that we send after the handshake: one round trip makes it sure.
+        self.request("ping")
+        return socket
+
+    def _exchange(
+        self, op: str, wait_s: float, deadline_ms: float | None, dry_run: bool, params: Mapping[str, JsonValue]
+    ) -> tuple[dict[str, Any], list[bytes]]:
+        cause = str(uuid.uuid4())
+        message: dict[str, Any] = {"v": VERSION, "id": cause, "type": "request", "op": op, "params": dict(params)}
+        if deadline_ms is not None:
+            message["deadline_ms"] = deadline_ms
+        if dry_run:
+            message["dry_run"] = True
+        self._control.send(dumps(message))
+        until = time.monotonic() + self.timeout_s + wait_s
+        while self._control.poll(max(0, int(1000 * (until - time.monotonic())))):
+            payload, *pixels = self._control.recv_multipart()
+            reply = Reply.model_validate_json(payload)
+            if str(reply.cause) != cause:
+                continue  # the answer to a request that was given up
+            if reply.error is not None:
+                raise RequestFailedError(op, reply.error)
+            return reply.result or {}, pixels
+        raise NoAnswerError(
+            f"no answer to {op} from {self.address} within {self.timeout_s + wait_s:g} s; is the daemon running? "
+            "'microscoped run' or 'microscoped demo' starts one"
+        )
+
+
+def _image(header: Mapping[str, Any], pixels: bytes) -> NDArray[Any]:
+    return np.frombuffer(pixels, np.dtype(header["dtype"]).newbyteorder("<")).reshape(header["shape"])
+
+
+__all__ = ["DEFAULT_ADDRESS", "Scope"]

@@ -1,0 +1,267 @@
+"""Where the program is put together: from a configuration to a microscope, its rules of motion, and a loop.
+
+The only module that knows every room; simulators are imported here alone, and only where one is asked for.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+import zmq
+
+from microscoped.daemon import __version__
+from microscoped.daemon.config import DEMO, FieldConfig, MicroManagerConfig, RecordedConfig, SimulatedConfig
+from microscoped.daemon.core import FocusDefaults, Settings, State
+from microscoped.daemon.protocol.strict_json import MAX_BYTES
+from microscoped.daemon.runtime import CONTROL_BYTES, SUBSCRIBE_BYTES, Endpoints, Loop, Sockets
+from microscoped.drivers.hardware import HardwareSettings
+from microscoped.drivers.protocols import CameraSettings
+from microscoped.drivers.safety import MotionSettings
+from microscoped.models.sharpness import SharpnessEngine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from microscoped.daemon.config import Config, SimulatedStageConfig
+    from microscoped.daemon.runtime.loop import Watcher
+    from microscoped.drivers.protocols import Clock, Microscope
+    from microscoped.simulators import SimulatedMicroscope, StageModel
+
+UNKNOWN_DOF_UM = 1.0
+"""Depth of field assumed for defaults where the optics are unknown: that of a 20× / 0.75."""
+
+
+def build_microscope(config: Config) -> Microscope:
+    """Build the configured microscope; it opens in its ``with`` statement.
+
+    Raises
+    ------
+    ValueError, RecordingError
+        A simulated microscope cannot be made from these figures or files.
+    """
+    if isinstance(config.microscope, MicroManagerConfig):
+        from microscoped.drivers.micromanager import MicroManagerMicroscope, demo_config_path
+
+        chosen = config.microscope
+        return MicroManagerMicroscope(
+            demo_config_path() if chosen.config_file == DEMO else chosen.config_file,
+            adapter_paths=chosen.adapter_paths or None,
+            camera=chosen.camera,
+            stage=chosen.stage,
+            buffer_mb=chosen.buffer_mb,
+        )
+    simulated = _simulated(config)
+    if not config.microscope.through_micromanager:
+        return simulated
+    from microscoped.drivers.micromanager import MicroManagerMicroscope
+    from microscoped.simulators.micromanager import build_core
+
+    return MicroManagerMicroscope(core=lambda: build_core(simulated))
+
+
+def _simulated(config: Config) -> SimulatedMicroscope:
+    from microscoped.simulators import SimulatedMicroscope
+
+    chosen = config.microscope
+    match chosen:
+        case SimulatedConfig():
+            from microscoped.simulators.brightfield import BrightfieldScene, BrightfieldSetup
+            from microscoped.simulators.specimens import CellParameters, TissueParameters
+
+            optics = config.optics.known()
+            if optics is None:
+                raise ValueError("a simulated microscope needs all figures of optics")
+            setup = BrightfieldSetup(
+                specimen=TissueParameters() if chosen.specimen == "tissue" else CellParameters(),
+                specimen_seed=chosen.seed,
+                optics=optics,
+                shape_px=chosen.shape_px,
+                colour=chosen.colour,
+                z_range_um=(-chosen.range_um, chosen.range_um),
+            )
+            return SimulatedMicroscope(
+                BrightfieldScene(setup, seed=chosen.seed),
+                _stage_model(chosen.stage),
+                pixel_size_um=optics.pixel_size_um,
+                max_fps=chosen.max_fps,
+            )
+        case RecordedConfig():
+            from microscoped.simulators.recorded import (
+                RecordedScene,
+                ZFile,
+                ZInName,
+                ZSource,
+                ZStep,
+                read_stack,
+            )
+
+            z: ZSource | None = None
+            if chosen.step_um is not None:
+                z = ZStep(chosen.step_um, chosen.first_um)
+            elif chosen.z_file is not None:
+                z = ZFile(chosen.z_file, chosen.z_unit_um)
+            elif chosen.z_pattern is not None:
+                z = ZInName(chosen.z_pattern, chosen.z_unit_um)
+            stack = read_stack(chosen.path, z, files=chosen.files).shifted(-chosen.z_zero_um)
+            scene = RecordedScene(
+                stack, blend=chosen.blend, optics=config.optics.known(), added_noise=chosen.added_noise
+            )
+            return SimulatedMicroscope(
+                scene,
+                _stage_model(chosen.stage),
+                pixel_size_um=config.optics.pixel_size_um,
+                max_fps=chosen.max_fps,
+            )
+        case FieldConfig():
+            from microscoped.simulators import field, measured_field
+
+            measured = measured_field.MeasuredField(
+                measured_field.read_field(chosen.path, chosen.name),
+                pixel_um=chosen.pixel_size_um,
+                wavelength_nm=chosen.wavelength_nm,
+                medium_index=chosen.medium_index,
+                focus_um=chosen.measured_focus_um,
+                name=chosen.path.name,
+            )
+            scene_of_field = field.FieldScene(
+                measured,
+                na=chosen.na,
+                coherence=chosen.coherence,
+                n_points=chosen.n_points,
+                reach_um=chosen.reach_um,
+                frame_shape=chosen.shape_px,
+            )
+            return SimulatedMicroscope(scene_of_field, _stage_model(chosen.stage), pixel_size_um=chosen.pixel_size_um)
+        case MicroManagerConfig():
+            raise ValueError("a Micro-Manager configuration is not simulated here")
+
+
+def _stage_model(chosen: SimulatedStageConfig) -> StageModel:
+    from microscoped.simulators import StageModel
+
+    return StageModel(**chosen.model_dump())
+
+
+def motion_settings(config: Config) -> MotionSettings:
+    """The rules of motion that a configuration means."""
+    chosen = config.stage
+    step_um = chosen.unknown_direction_step_um
+    if step_um is None:
+        step_um = 2 * (config.optics.dof_um or 0.0)
+    return MotionSettings(
+        limits_um=chosen.limits_um,
+        max_step_um=chosen.max_step_um,
+        focus_direction=chosen.focus_direction,
+        approach=chosen.approach,
+        overshoot_um=chosen.overshoot_um,
+        unknown_direction_step_um=step_um,
+        arrival_tolerance_um=chosen.arrival_tolerance_um,
+        settle_ms=chosen.settle_ms,
+        timeout_s=chosen.timeout_s,
+    )
+
+
+def camera_settings(config: Config) -> CameraSettings:
+    """What the camera is told at the start."""
+    names = [field.name for field in fields(CameraSettings)]
+    return CameraSettings(**{name: getattr(config.camera, name) for name in names})
+
+
+def core_settings(config: Config, endpoints: Mapping[str, str]) -> Settings:
+    """The facts that the reducer works with."""
+    dof_um = config.optics.dof_um or UNKNOWN_DOF_UM
+    focus = config.focus
+    return Settings(
+        software=__version__,
+        endpoints=endpoints,
+        size_limits={"control_bytes": CONTROL_BYTES, "json_bytes": MAX_BYTES, "subscription_bytes": SUBSCRIBE_BYTES},
+        motion=motion_settings(config),
+        optics=config.optics.known(),
+        focus=FocusDefaults(
+            range_um=focus.range_um,
+            tolerance_um=focus.tolerance_um or dof_um / 4,
+            coarse_step_um=focus.coarse_step_um or 3 * dof_um,
+            extremum=focus.extremum,
+            metric=focus.metric,
+            roi=focus.roi,
+            max_images=focus.max_images,
+            offsets_um=dict(focus.offsets_um),
+        ),
+        engines=("sharpness",) if config.engines.sharpness.enabled else (),
+        frame_allowance_s=config.camera.frame_allowance_s,
+        stream_at_start=config.camera.stream_at_start,
+    )
+
+
+class Daemon:
+    """A daemon ready to run: sockets bound, hardware not yet open.
+
+    Parameters
+    ----------
+    config
+        See `microscoped.daemon.config`.
+    microscope
+        Instead of the configured one.
+    clock
+        Monotonic nanoseconds.
+    watch
+        Sees every input and what was done about it (see `Loop`).
+
+    Raises
+    ------
+    AddressInUseError
+        Another daemon listens there.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        microscope: Microscope | None = None,
+        clock: Clock = time.perf_counter_ns,
+        watch: Watcher | None = None,
+    ) -> None:
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        network = config.network
+        try:
+            self._sockets = Sockets(self._context, Endpoints(network.control, network.events, network.frames))
+        except BaseException:
+            self._context.term()
+            raise
+        self.endpoints = self._sockets.endpoints()
+        names = {"control": self.endpoints.control, "events": self.endpoints.events, "frames": self.endpoints.frames}
+        self.state = State(settings=core_settings(config, names), session=str(uuid.uuid4()), began_ns=clock())
+        self._loop = Loop(
+            self.state,
+            microscope or build_microscope(config),
+            HardwareSettings(
+                motion=motion_settings(config),
+                camera=camera_settings(config),
+                frame_allowance_s=config.camera.frame_allowance_s,
+                position_interval_s=config.stage.position_interval_s,
+            ),
+            [SharpnessEngine()],
+            context=self._context,
+            sockets=self._sockets,
+            clock=clock,
+            watch=watch,
+        )
+
+    @property
+    def shut_down(self) -> Callable[[str], None]:
+        """Ask the loop to end, with a reason; from any thread."""
+        return self._loop.shut_down
+
+    def run(self) -> int:
+        """Run until shutdown; return the exit code."""
+        try:
+            return self._loop.run()
+        finally:
+            self._sockets.close()
+            self._context.term()
+
+
+__all__ = ["Daemon", "build_microscope", "camera_settings", "core_settings", "motion_settings"]

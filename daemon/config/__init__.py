@@ -1,0 +1,34 @@
+"""``config.yaml``: what it can say, and how it is read."""
+
+from microscoped.daemon.config.load import DEMO, ConfigError, load_config, parse_config
+from microscoped.daemon.config.models import (
+    CameraConfig,
+    Config,
+    FieldConfig,
+    FocusConfig,
+    MicroManagerConfig,
+    NetworkConfig,
+    OpticsConfig,
+    RecordedConfig,
+    SimulatedConfig,
+    SimulatedStageConfig,
+    StageConfig,
+)
+
+__all__ = [
+    "DEMO",
+    "CameraConfig",
+    "Config",
+    "ConfigError",
+    "FieldConfig",
+    "FocusConfig",
+    "MicroManagerConfig",
+    "NetworkConfig",
+    "OpticsConfig",
+    "RecordedConfig",
+    "SimulatedConfig",
+    "SimulatedStageConfig",
+    "StageConfig",
+    "load_config",
+    "parse_config",
+]

@@ -1,0 +1,377 @@
+"""Everything that a configuration can say: frozen models, complete defaults, units in the names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from microscoped.drivers.optics import Optics
+from microscoped.drivers.protocols import FocusDirection
+from microscoped.drivers.safety import Approach
+
+Positive = Annotated[float, Field(gt=0)]
+Roi = tuple[
+    Annotated[int, Field(ge=0)],
+    Annotated[int, Field(ge=0)],
+    Annotated[int, Field(ge=16)],
+    Annotated[int, Field(ge=16)],
+]
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and refusing keys that it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class SimulatedStageConfig(Section):
+    """The stage of a simulated microscope (see `microscoped.simulators.StageModel`)."""
+
+    speed_um_s: Positive = 500.0
+    settle_ms: Annotated[float, Field(ge=0)] = 5.0
+    jitter_um: Annotated[float, Field(ge=0)] = 0.0
+    backlash_um: Annotated[float, Field(ge=0)] = 0.0
+    drift_um_s: float = 0.0
+    low_um: float = -300.0
+    high_um: float = 300.0
+    start_um: float = 0.0
+    focus_um: float = 0.0
+    focus_direction: FocusDirection = FocusDirection.TOWARD_SAMPLE
+
+
+class MicroManagerConfig(Section):
+    """A microscope through Micro-Manager.
+
+    Parameters
+    ----------
+    config_file
+        The hardware configuration that Micro-Manager's wizard wrote; ``demo`` is the demonstration microscope.
+    adapter_paths
+        Folders with device adapters; empty for the installed Micro-Manager, else the demonstration adapters.
+    camera, stage
+        Labels; by default those that have the roles Camera and Focus.
+    buffer_mb
+        Size of the circular buffer.
+    """
+
+    kind: Literal["micromanager"] = "micromanager"
+    config_file: str = "demo"
+    adapter_paths: tuple[Path, ...] = ()
+    camera: str | None = None
+    stage: str | None = None
+    buffer_mb: Annotated[int, Field(ge=1)] | None = None
+
+
+class SimulatedConfig(Section):
+    """A simulated brightfield microscope; its objective is that of ``optics``.
+
+    Parameters
+    ----------
+    specimen
+        ``tissue`` (a stained section) or ``cells`` (unstained: focus is the minimum of contrast).
+    seed
+        Which specimen, and which noise.
+    colour
+        Red, green and blue instead of monochrome.
+    shape_px
+        Height and width of a frame.
+    range_um
+        Half width of the rendered z-stack around focus.
+    max_fps
+        Highest frame rate.
+    through_micromanager
+        Load the devices into a Micro-Manager core and drive them through it.
+    stage
+        The stage.
+    """
+
+    kind: Literal["simulated"]
+    specimen: Literal["tissue", "cells"] = "tissue"
+    seed: int = 1
+    colour: bool = False
+    shape_px: tuple[Annotated[int, Field(ge=64, le=4096)], Annotated[int, Field(ge=64, le=4096)]] = (512, 512)
+    range_um: Positive = 12.0
+    max_fps: Positive = 100.0
+    through_micromanager: bool = False
+    stage: SimulatedStageConfig = SimulatedStageConfig()
+
+
+class RecordedConfig(Section):
+    """A measured z-stack, played at the nearest plane.
+
+    Parameters
+    ----------
+    path
+        A file with all planes (TIFF, OME-TIFF, ICS), or a folder with one plane per file.
+    files
+        In a folder, which files.
+    step_um, first_um
+        Spacing of the planes and z of the first, where the files do not say.
+    z_file, z_unit_um
+        A file with the z of each plane, and how many micrometres a 1 in it is.
+    z_pattern
+        A regular expression whose first group is the z in a file's name.
+    z_zero_um
+        z of the stack where the stage reads 0.
+    blend
+        Interpolate between planes; refused where they lie more than half a depth of field apart.
+    added_noise
+        Grey levels of noise added to each shot.
+    max_fps, through_micromanager, stage
+        As for a simulated microscope.
+    """
+
+    kind: Literal["recorded"]
+    path: Path
+    files: str = "*"
+    step_um: float | None = None
+    first_um: float = 0.0
+    z_file: str | None = None
+    z_pattern: str | None = None
+    z_unit_um: Positive = 1.0
+    z_zero_um: float = 0.0
+    blend: bool = False
+    added_noise: Annotated[float, Field(ge=0)] = 0.0
+    max_fps: Positive = 100.0
+    through_micromanager: bool = False
+    stage: SimulatedStageConfig = SimulatedStageConfig()
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        given = [name for name in ("step_um", "z_file", "z_pattern") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} both say where the planes lie; keep one of them")
+        return self
+
+
+class FieldConfig(Section):
+    """A measured complex field, refocused to the stage's z and imaged through a condenser of finite aperture.
+
+    Parameters
+    ----------
+    path
+        An ``.npz`` with the field.
+    name
+        Name of the complex array in it.
+    wavelength_nm, pixel_size_um, medium_index
+        What the field was measured with.
+    measured_focus_um
+        Distance from the measured plane to the plane of best focus, positive along the light.
+    na, coherence, n_points
+        The objective's aperture, the condenser's over it, and the source points that stand for it.
+    reach_um
+        How far from focus planes are computed.
+    shape_px
+        Height and width of a frame.
+    through_micromanager, stage
+        As for a simulated microscope.
+    """
+
+    kind: Literal["field"]
+    path: Path
+    name: str = "field"
+    wavelength_nm: Positive
+    pixel_size_um: Positive
+    medium_index: Positive = 1.333
+    measured_focus_um: float = 0.0
+    na: Positive = 0.5
+    coherence: Annotated[float, Field(ge=0, le=1)] = 0.2
+    n_points: Literal[13, 19, 37] = 19
+    reach_um: Positive = 15.0
+    shape_px: tuple[Annotated[int, Field(ge=64, le=4096)], Annotated[int, Field(ge=64, le=4096)]] = (256, 256)
+    through_micromanager: bool = False
+    stage: SimulatedStageConfig = SimulatedStageConfig()
+
+
+MicroscopeConfig = Annotated[
+    MicroManagerConfig | SimulatedConfig | RecordedConfig | FieldConfig, Field(discriminator="kind")
+]
+
+
+class OpticsConfig(Section):
+    """What is known of the optics; ``null`` where unknown. ``check`` prints what follows from it."""
+
+    na: Positive | None = None
+    wavelength_nm: Positive | None = None
+    immersion_index: Positive = 1.0
+    pixel_size_um: Positive | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.na is not None and self.na >= self.immersion_index:
+            raise ValueError(f"na {self.na:g} must be below immersion_index {self.immersion_index:g}")
+        return self
+
+    def known(self, pixel_size_um: float | None = None) -> Optics | None:
+        """The optics where all figures are known, else ``None``; `pixel_size_um` is what the driver says."""
+        pixel = self.pixel_size_um or pixel_size_um
+        if self.na is None or self.wavelength_nm is None or pixel is None:
+            return None
+        return Optics(self.na, self.wavelength_nm, self.immersion_index, pixel)
+
+    @property
+    def dof_um(self) -> float | None:
+        """Depth of field n·λ/NA², where it is known."""
+        if self.na is None or self.wavelength_nm is None:
+            return None
+        return self.immersion_index * self.wavelength_nm / 1000 / self.na**2
+
+
+class StageConfig(Section):
+    """How the stage may move (see `microscoped.drivers.safety.MotionSettings`).
+
+    Parameters
+    ----------
+    limits_um
+        Lowest and highest coordinate. Without them nothing moves.
+    max_step_um
+        The longest step that a client may command at once.
+    focus_direction
+        Where a rising coordinate moves the focus: ``toward_sample``, ``away``, or ``unknown`` (then the driver is
+        asked; if it does not know either, automatic moves stay short).
+    approach
+        ``increasing`` or ``decreasing``: how z changes on the final approach. By default toward the sample.
+    overshoot_um
+        How far a move from the other side goes beyond its target before it turns; more than the backlash.
+    unknown_direction_step_um
+        Longest automatic move while the direction is unknown; by default two depths of field.
+    arrival_tolerance_um, settle_ms, timeout_s
+        How near the read-back must be, how long the stage then rests, and how long one move may take.
+    position_interval_s
+        How often the resting stage is read.
+    """
+
+    limits_um: tuple[float, float] | None = None
+    max_step_um: Positive = 100.0
+    focus_direction: FocusDirection = FocusDirection.UNKNOWN
+    approach: Approach | None = None
+    overshoot_um: Annotated[float, Field(ge=0)] = 0.0
+    unknown_direction_step_um: Annotated[float, Field(ge=0)] | None = None
+    arrival_tolerance_um: Positive = 0.1
+    settle_ms: Annotated[float, Field(ge=0)] = 0.0
+    timeout_s: Annotated[float, Field(gt=0, le=600)] = 10.0
+    position_interval_s: Annotated[float, Field(ge=0.05)] = 0.5
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.limits_um is not None and self.limits_um[0] >= self.limits_um[1]:
+            raise ValueError(f"limits_um {list(self.limits_um)} must rise: [lowest, highest]")
+        return self
+
+
+class CameraConfig(Section):
+    """Settings given to the camera at the start; ``null`` leaves them as the driver has them.
+
+    Parameters
+    ----------
+    exposure_ms, binning, roi, gain
+        As in ``camera.set``.
+    auto_exposure, auto_gain, auto_white_balance
+        Off by default where the camera has them: a measurement must not change because the camera adjusts itself.
+    stream_at_start
+        Stream as soon as the microscope is open.
+    frame_allowance_s
+        How long after its exposure a frame may take to arrive.
+    """
+
+    exposure_ms: Annotated[float, Field(gt=0, le=3_600_000)] | None = None
+    binning: Annotated[int, Field(ge=1, le=16)] | None = None
+    roi: Roi | None = None
+    gain: float | None = None
+    auto_exposure: bool | None = False
+    auto_gain: bool | None = False
+    auto_white_balance: bool | None = False
+    stream_at_start: bool = False
+    frame_allowance_s: Annotated[float, Field(gt=0, le=600)] = 2.0
+
+
+class FocusConfig(Section):
+    """Defaults of ``focus.run``.
+
+    Parameters
+    ----------
+    range_um
+        Half width of the search around the present position.
+    tolerance_um
+        How exactly the focus is wanted; by default a quarter of the depth of field.
+    coarse_step_um
+        Spacing of the first scan; by default three depths of field.
+    extremum
+        ``max`` of contrast, ``min`` (unstained phase specimens), or ``auto``.
+    metric, roi
+        The sharpness score, and the region (x, y, width, height) that it looks at.
+    max_images
+        A search gives up after so many images.
+    offsets_um
+        For each channel, how far its focus lies above the one that was searched.
+    """
+
+    range_um: Positive = 10.0
+    tolerance_um: Positive | None = None
+    coarse_step_um: Positive | None = None
+    extremum: Literal["max", "min", "auto"] = "max"
+    metric: Literal["band", "vollath", "variance"] = "band"
+    roi: Roi | None = None
+    max_images: Annotated[int, Field(ge=8, le=500)] = 40
+    offsets_um: dict[str, float] = {}
+
+
+class EngineConfig(Section):
+    """An engine that looks at every frame it can keep up with."""
+
+    enabled: bool = True
+
+
+class EnginesConfig(Section):
+    """The engines."""
+
+    sharpness: EngineConfig = EngineConfig()
+
+
+class NetworkConfig(Section):
+    """Where the daemon listens: three ZeroMQ endpoints, on this computer only."""
+
+    control: Annotated[str, Field(pattern=r"^tcp://(127\.0\.0\.1|localhost|\[::1\]):(\*|\d{1,5})$")] = (
+        "tcp://127.0.0.1:5770"
+    )
+    events: Annotated[str, Field(pattern=r"^tcp://(127\.0\.0\.1|localhost|\[::1\]):(\*|\d{1,5})$")] = (
+        "tcp://127.0.0.1:5771"
+    )
+    frames: Annotated[str, Field(pattern=r"^tcp://(127\.0\.0\.1|localhost|\[::1\]):(\*|\d{1,5})$")] = (
+        "tcp://127.0.0.1:5772"
+    )
+
+
+class Config(Section):
+    """The whole configuration. Relative paths in it count from the folder of its file."""
+
+    microscope: MicroscopeConfig = MicroManagerConfig()
+    optics: OpticsConfig = OpticsConfig()
+    stage: StageConfig = StageConfig()
+    camera: CameraConfig = CameraConfig()
+    focus: FocusConfig = FocusConfig()
+    engines: EnginesConfig = EnginesConfig()
+    network: NetworkConfig = NetworkConfig()
+
+    @model_validator(mode="after")
+    def _simulated_optics(self) -> Self:
+        if isinstance(self.microscope, SimulatedConfig) and self.optics.known() is None:
+            raise ValueError("a simulated microscope needs optics.na, optics.wavelength_nm and optics.pixel_size_um")
+        return self
+
+
+__all__ = [
+    "CameraConfig",
+    "Config",
+    "FieldConfig",
+    "FocusConfig",
+    "MicroManagerConfig",
+    "NetworkConfig",
+    "OpticsConfig",
+    "RecordedConfig",
+    "SimulatedConfig",
+    "SimulatedStageConfig",
+    "StageConfig",
+]

@@ -1,0 +1,9 @@
+"""The pure heart of the daemon: inputs in, state and effects out."""
+
+from microscoped.daemon.core.effects import Effect
+from microscoped.daemon.core.inputs import Input, Now, Peer
+from microscoped.daemon.core.modes import Mode
+from microscoped.daemon.core.state import FocusDefaults, Settings, State
+from microscoped.daemon.core.step import step
+
+__all__ = ["Effect", "FocusDefaults", "Input", "Mode", "Now", "Peer", "Settings", "State", "step"]

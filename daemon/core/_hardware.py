@@ -1,0 +1,160 @@
+"""What the hardware says, and what follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from microscoped.daemon.core import inputs as heard_of
+from microscoped.daemon.core.effects import ClearTimer, Exit, Offer, PublishFrame
+from microscoped.daemon.core.handlers import camera, focus, session, stage
+from microscoped.daemon.core.modes import Mode
+from microscoped.daemon.core.state import CameraView, FocusWork, MoveWork, Outcome, SnapWork, StageView
+from microscoped.daemon.protocol.events import FrameData, frame_topic
+from microscoped.daemon.protocol.ops import FrameResult, PositionResult, StateResult
+from microscoped.drivers.commands import StartStream
+from microscoped.drivers.motion import Arrival
+from microscoped.drivers.protocols import FocusDirection
+
+if TYPE_CHECKING:
+    from microscoped.daemon.core.inputs import CommandEnded, HardwareOpened, Input
+    from microscoped.daemon.core.state import Pending
+    from microscoped.daemon.core.turn import Turn
+    from microscoped.daemon.protocol import ErrorBody
+
+CAMERA_FAULTS = ("fault.camera", "fault.frame_timeout")
+HARDWARE_FAULTS = ("fault.stage", "fault.stage_not_arrived", "fault.hardware_silent", "fault.connection", "fault")
+
+
+def hardware_heard(turn: Turn, heard: Input) -> None:
+    """Handle an input that comes from the hardware."""
+    match heard:
+        case heard_of.HardwareOpened():
+            _opened(turn, heard)
+        case heard_of.CommandEnded():
+            _command_ended(turn, heard)
+        case heard_of.FrameAdmitted():
+            _frame(turn, heard.frame)
+        case heard_of.PositionSeen():
+            session.note_position(turn, heard.z_um)
+        case heard_of.StreamDied():
+            turn.set(camera=replace(turn.state.camera, streaming=False))
+            note_fault(turn, heard.error)
+            turn.publish_state()
+        case heard_of.StageLost():
+            note_fault(turn, heard.error)
+        case heard_of.StopReturned():
+            session.stop_returned(turn, heard)
+        case heard_of.HardwareLost():
+            _lost(turn, heard.error)
+        case heard_of.HardwareClosed():
+            turn.do(ClearTimer(session.CLOSE_TIMER))
+            turn.do(Exit(0))
+
+
+def note_fault(turn: Turn, error: ErrorBody) -> None:
+    """Raise an alarm for a fault and enter the mode that it means; other errors are the asker's own business."""
+    if turn.state.mode is Mode.CLOSING:
+        return
+    if error.code in CAMERA_FAULTS:
+        turn.alarm(error)
+        if turn.state.mode in (Mode.IDLE, Mode.ACTIVE):
+            turn.enter(Mode.DEGRADED, error.detail)
+    elif error.code in HARDWARE_FAULTS:
+        turn.alarm(error)
+        turn.enter(Mode.FAULT, error.detail)
+
+
+def _opened(turn: Turn, heard: HardwareOpened) -> None:
+    settings = turn.state.settings
+    if settings.motion.focus_direction is FocusDirection.UNKNOWN:
+        # The configuration does not say; the driver may. The hardware thread decides in the same way.
+        settings = replace(settings, motion=replace(settings.motion, focus_direction=heard.focus_direction))
+    turn.set(
+        settings=settings,
+        hardware_open=True,
+        description=dict(heard.description),
+        stage=StageView(heard.stage_name, heard.z_um, focus_direction=settings.motion.focus_direction),
+        camera=CameraView(info=heard.camera, settings=heard.settings),
+    )
+    if turn.state.mode is Mode.STARTING:
+        turn.enter(Mode.IDLE)
+    turn.publish_state()
+    if settings.stream_at_start:
+        turn.submit(lambda command: StartStream(id=command), op="camera.start", own_time_s=5)
+
+
+def _lost(turn: Turn, error: ErrorBody) -> None:
+    """The microscope is gone for good: it never opened, or its thread died."""
+    was_open = turn.state.hardware_open
+    for task in [task for task in turn.state.tasks.values() if not task.ended]:
+        turn.end_task(task, Outcome("failed", error=error))
+    turn.set(hardware_open=False, camera=replace(turn.state.camera, streaming=False))
+    note_fault(turn, error)
+    if not was_open or turn.state.mode is Mode.CLOSING:
+        turn.do(Exit(1))
+
+
+def _command_ended(turn: Turn, ended: CommandEnded) -> None:
+    pending = turn.settle(ended.command)
+    if isinstance(ended.value, Arrival):
+        session.note_position(turn, ended.value.z_um)
+    if ended.error is not None:
+        note_fault(turn, ended.error)
+    if pending is None:
+        return  # whoever waited for it has ended since
+    if pending.task is None:
+        _answer(turn, pending, ended)
+        return
+    task = turn.state.tasks[pending.task]
+    match task.work:
+        case MoveWork():
+            stage.advance(turn, task, ended)
+        case SnapWork():
+            camera.advance(turn, task, ended)
+        case FocusWork():
+            focus.command_ended(turn, task, ended)
+
+
+def _answer(turn: Turn, pending: Pending, ended: CommandEnded) -> None:
+    """A command without a task has ended: note what it says, and answer the request that waits for it."""
+    if isinstance(ended.value, float):
+        session.note_position(turn, ended.value)
+    if pending.op.startswith("camera."):
+        camera.command_ended(turn, pending.op, pending.reply, ended)
+    elif pending.reply is None:
+        return
+    elif ended.error is not None:
+        turn.refuse(pending.reply, ended.error)
+    elif pending.op == "resume":
+        session.allow_motion(turn)
+        turn.reply(pending.reply, StateResult(state=turn.state.mode))
+    elif isinstance(ended.value, float):
+        turn.reply(pending.reply, PositionResult(z_um=ended.value, moving=turn.state.stage.moving))
+
+
+def _frame(turn: Turn, frame: FrameData) -> None:
+    view = turn.state.camera
+    turn.set(
+        camera=replace(
+            view, frames=view.frames + 1, lost=view.lost + frame.lost_before, newest_ns=frame.exposure_start_ns
+        )
+    )
+    if frame.streamed:
+        camera.add_streamed(turn, frame)
+    else:
+        camera.add_snap(turn, frame)
+    if turn.state.mode is Mode.DEGRADED:
+        turn.enter(Mode.IDLE)
+    topic = frame_topic(frame.camera)
+    message = turn.publish(topic, frame)
+    turn.do(PublishFrame(topic, message, frame.frame))
+    for engine in turn.state.settings.engines:
+        turn.do(Offer(engine, frame.frame, {"bit_depth": frame.bit_depth}))
+    for wait in turn.state.frame_waits:
+        turn.reply(wait.reply, FrameResult(frame=frame.model_dump(mode="json")), frame.frame)
+        turn.do(ClearTimer(wait.timer))
+    turn.set(frame_waits=())
+
+
+__all__ = ["hardware_heard", "note_fault"]

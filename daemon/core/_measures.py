@@ -1,0 +1,94 @@
+"""What the engines say, and the heartbeat."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from microscoped.daemon.core.handlers import focus, session
+from microscoped.daemon.core.state import EngineView, FocusWork
+from microscoped.daemon.protocol.events import HEARTBEAT_TOPIC, HeartbeatData, MeasureData, measure_topic
+
+if TYPE_CHECKING:
+    from microscoped.daemon.core.inputs import FrameSkipped, HeartbeatDue, MeasureEnded
+    from microscoped.daemon.core.turn import Turn
+
+
+def measure_ended(turn: Turn, ended: MeasureEnded) -> None:
+    """Publish a measurement, and hand it to the task that waits for it."""
+    engine = turn.state.engines.get(ended.engine, EngineView())
+    _change(
+        turn,
+        ended.engine,
+        replace(engine, measured=engine.measured + 1, latencies_ms=(*engine.latencies_ms, ended.latency_ms)),
+    )
+    frame = turn.state.frame(ended.frame)
+    if ended.values is not None:
+        data = MeasureData(
+            engine=ended.engine,
+            frame=ended.frame,
+            values=dict(ended.values),
+            z_um=frame.z_um if frame else None,
+            latency_ms=ended.latency_ms,
+        )
+        turn.publish(measure_topic(ended.engine), data, (ended.frame,))
+    elif ended.error is not None and ended.request is None:
+        turn.alarm(ended.error, (ended.frame,))
+    if ended.request is None:
+        return
+    pending = turn.settle(ended.request)
+    if pending is not None and pending.task is not None:
+        task = turn.state.tasks[pending.task]
+        if isinstance(task.work, FocusWork):
+            focus.measured(turn, task, ended)
+
+
+def frame_skipped(turn: Turn, heard: FrameSkipped) -> None:
+    """Count and publish a frame that an engine never began."""
+    engine = turn.state.engines.get(heard.engine, EngineView())
+    _change(turn, heard.engine, replace(engine, skipped=engine.skipped + 1))
+    data = MeasureData(engine=heard.engine, frame=heard.frame, skipped=True)
+    turn.publish(measure_topic(heard.engine), data, (heard.frame,))
+
+
+def heartbeat(turn: Turn, heard: HeartbeatDue) -> None:
+    """Publish ``v1.heartbeat.``."""
+    state = turn.state
+    newest_ns = state.camera.newest_ns
+    turn.publish(
+        HEARTBEAT_TOPIC,
+        HeartbeatData(
+            state=state.mode,
+            uptime_s=session.uptime_s(turn),
+            frame_age_ms=None if newest_ns is None else (turn.now.mono_ns - newest_ns) / 1e6,
+            z_um=state.stage.z_um,
+            loop_lag_ms=dict(heard.loop_lag_ms),
+            queues=dict(heard.queues),
+            engines={
+                name: {
+                    "measured": engine.measured,
+                    "skipped": engine.skipped,
+                    "latency_ms_p50": _quantile(engine.latencies_ms, 0.5),
+                    "latency_ms_p99": _quantile(engine.latencies_ms, 0.99),
+                }
+                for name, engine in state.engines.items()
+            },
+            frames=state.camera.frames,
+            lost=state.camera.lost,
+        ),
+    )
+    turn.set(engines={name: replace(engine, latencies_ms=()) for name, engine in state.engines.items()})
+
+
+def _change(turn: Turn, name: str, engine: EngineView) -> None:
+    turn.set(engines={**turn.state.engines, name: engine})
+
+
+def _quantile(values: tuple[float, ...], part: float) -> float | None:
+    """The value below which `part` of the values lie, by nearest rank; ``None`` of none."""
+    if not values:
+        return None
+    return sorted(values)[min(len(values) - 1, int(part * len(values)))]
+
+
+__all__ = ["frame_skipped", "heartbeat", "measure_ended"]

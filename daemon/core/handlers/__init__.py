@@ -1,0 +1,36 @@
+"""What each op does: one function an op, by families."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from microscoped.daemon.core.handlers import camera, focus, session, stage, tasks
+from microscoped.daemon.core.turn import Ask, Turn
+
+Handler: TypeAlias = Callable[[Turn, Ask], None]
+
+HANDLERS: Mapping[str, Handler] = {
+    "hello": session.hello,
+    "ping": session.ping,
+    "status": session.status,
+    "describe": session.describe,
+    "snapshot": session.snapshot,
+    "stop": session.stop,
+    "resume": session.resume,
+    "shutdown": session.shutdown,
+    "stage.move": stage.move,
+    "stage.position": stage.position,
+    "camera.snap": camera.snap,
+    "camera.set": camera.configure,
+    "camera.start": camera.start,
+    "camera.stop": camera.stop,
+    "frame.get": camera.get_frame,
+    "focus.run": focus.run,
+    "task.get": tasks.get,
+    "task.list": tasks.list_all,
+    "task.cancel": tasks.cancel,
+}
+"""Every op of the registry by its name."""
+
+__all__ = ["HANDLERS", "Handler"]

@@ -1,0 +1,172 @@
+"""Ops on the camera and its frames."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from microscoped.daemon.core.effects import SetTimer
+from microscoped.daemon.core.state import FrameWait, Outcome, SnapWork
+from microscoped.daemon.core.turn import plain
+from microscoped.daemon.protocol import ErrorCode, RefusedError
+from microscoped.daemon.protocol.ops import Accepted, CameraResult, CameraSetParams, FrameGetParams, FrameResult
+from microscoped.drivers.commands import Configure, Snap, StartStream, StopStream
+from microscoped.drivers.protocols import CameraSettings
+
+if TYPE_CHECKING:
+    from microscoped.daemon.core.inputs import CommandEnded
+    from microscoped.daemon.core.state import ReplyTo, Task
+    from microscoped.daemon.core.turn import Ask, Turn
+    from microscoped.daemon.protocol.events import FrameData
+
+
+def snap(turn: Turn, ask: Ask) -> None:
+    """Take one frame."""
+    task = turn.new_id()
+    submit_snap(turn, task, ask.not_after_ns)
+    turn.reply(ask.to, Accepted(task=task))
+    turn.begin_task(ask, task, SnapWork())
+
+
+def submit_snap(turn: Turn, task: str, not_after_ns: int | None = None) -> None:
+    """Have one frame taken for a task."""
+    turn.submit(
+        lambda command: Snap(id=command, not_after_ns=not_after_ns),
+        op="snap",
+        own_time_s=snap_time_s(turn),
+        task=task,
+    )
+
+
+def snap_time_s(turn: Turn) -> float:
+    """How long a snap may take: twice its exposure, for the one in progress, and the allowance."""
+    exposure_ms = turn.state.camera.settings.exposure_ms or 0.0
+    return 2 * exposure_ms / 1000 + turn.state.settings.frame_allowance_s
+
+
+def advance(turn: Turn, task: Task, ended: CommandEnded) -> None:
+    """End a snap."""
+    if ended.error is not None:
+        turn.end_task(task, Outcome("failed", error=ended.error))
+    elif isinstance(ended.value, str):
+        turn.end_task(task, Outcome("done", result={"frame": ended.value}))
+
+
+def keep(turn: Turn, frame: str) -> FrameData | None:
+    """Keep a streamed frame as long as a snapped one; return its header, or ``None`` if it is gone."""
+    found = turn.state.frame(frame)
+    if found is not None and all(kept.frame != frame for kept in turn.state.snaps):
+        add_snap(turn, found)
+    return found
+
+
+def add_snap(turn: Turn, frame: FrameData) -> None:
+    """Keep a single frame, and forget the oldest one beyond what is kept."""
+    frames = (*turn.state.snaps, frame)
+    kept = frames[-turn.state.settings.snaps :]
+    turn.set(snaps=kept)
+    turn.forget_frames([old.frame for old in frames[: len(frames) - len(kept)]])
+
+
+def add_streamed(turn: Turn, frame: FrameData) -> None:
+    """Keep a frame of the stream, and forget the oldest one beyond what is kept."""
+    frames = (*turn.state.ring, frame)
+    kept = frames[-turn.state.settings.ring :]
+    turn.set(ring=kept)
+    turn.forget_frames([old.frame for old in frames[: len(frames) - len(kept)]])
+
+
+def configure(turn: Turn, ask: Ask) -> None:
+    """Change camera settings."""
+    params: CameraSetParams = ask.params
+    if turn.state.claim is not None and turn.state.claim.op.startswith("focus."):
+        raise RefusedError(
+            ErrorCode.BUSY,
+            f"{turn.state.claim.op} (task {turn.state.claim.task}) needs the camera as it is; wait or cancel it",
+            {"holder": turn.state.claim.op, "task": turn.state.claim.task},
+        )
+    change = CameraSettings(**params.model_dump())
+    turn.submit(
+        lambda command: Configure(id=command, change=change, not_after_ns=ask.not_after_ns),
+        op="camera.set",
+        own_time_s=1 + snap_time_s(turn),
+        reply=ask.to,
+    )
+
+
+def start(turn: Turn, ask: Ask) -> None:
+    """Begin to stream."""
+    turn.submit(
+        lambda command: StartStream(id=command, not_after_ns=ask.not_after_ns),
+        op="camera.start",
+        own_time_s=1 + snap_time_s(turn),
+        reply=ask.to,
+    )
+
+
+def stop(turn: Turn, ask: Ask) -> None:
+    """End the stream."""
+    turn.submit(
+        lambda command: StopStream(id=command, not_after_ns=ask.not_after_ns),
+        op="camera.stop",
+        own_time_s=1 + snap_time_s(turn),
+        reply=ask.to,
+    )
+
+
+def command_ended(turn: Turn, op: str, reply: ReplyTo | None, ended: CommandEnded) -> None:
+    """Take note of what a camera command has changed, and answer its request."""
+    camera = turn.state.camera
+    if ended.error is None:
+        if isinstance(ended.value, CameraSettings):
+            camera = replace(camera, settings=ended.value)
+        elif op in ("camera.start", "camera.stop"):
+            camera = replace(camera, streaming=op == "camera.start")
+        if camera != turn.state.camera:
+            turn.set(camera=camera)
+            turn.publish_state()
+    if reply is None:
+        return
+    if ended.error is not None:
+        turn.refuse(reply, ended.error)
+    else:
+        turn.reply(reply, CameraResult(settings=plain(camera.settings), streaming=camera.streaming))
+
+
+def get_frame(turn: Turn, ask: Ask) -> None:
+    """Answer with a frame and its pixels, or wait for the next one."""
+    params: FrameGetParams = ask.params
+    state = turn.state
+    if params.frame is not None and params.newer_than is not None:
+        raise RefusedError(ErrorCode.INVALID, "give frame or newer_than, not both")
+    if params.frame is not None:
+        found = state.frame(params.frame)
+        if found is None:
+            detail = (
+                f"frame {params.frame!r} is not kept (the last {state.settings.ring} of a stream and the last "
+                f"{state.settings.snaps} single ones are)"
+            )
+            raise RefusedError(ErrorCode.GONE, detail)
+    else:
+        found = state.newest_frame()
+        if found is not None and found.frame == params.newer_than:
+            found = None
+    if found is not None:
+        turn.reply(ask.to, FrameResult(frame=found.model_dump(mode="json")), found.frame)
+    elif params.wait_ms > 0:
+        timer = f"frame.{turn.new_id()}"
+        turn.set(frame_waits=(*state.frame_waits, FrameWait(timer, ask.to)))
+        turn.do(SetTimer(timer, turn.now.mono_ns + int(params.wait_ms * 1e6)))
+    else:
+        raise RefusedError(ErrorCode.NOT_READY, "there is no newer frame yet; snap one, or start the stream")
+
+
+def frame_wait_over(turn: Turn, timer: str) -> None:
+    """Tell a client that no frame came while it waited."""
+    for wait in turn.state.frame_waits:
+        if wait.timer == timer:
+            turn.refuse(
+                wait.reply,
+                RefusedError(ErrorCode.NOT_READY, "no newer frame came while this request waited").body,
+            )
+    turn.set(frame_waits=tuple(wait for wait in turn.state.frame_waits if wait.timer != timer))

@@ -1,0 +1,234 @@
+"""Ops about the session itself: what there is, stop, resume, shutdown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from microscoped.daemon.core.effects import AllowMotion, ClearTimer, CloseHardware, HaltStage, SetTimer
+from microscoped.daemon.core.modes import Mode
+from microscoped.daemon.core.state import Outcome
+from microscoped.daemon.core.turn import plain, task_data
+from microscoped.daemon.protocol import OPS, VERSION, ErrorBody, ErrorCode
+from microscoped.daemon.protocol.ops import (
+    DescribeResult,
+    HelloResult,
+    PingResult,
+    SnapshotParams,
+    SnapshotResult,
+    StateResult,
+    StatusResult,
+    StopResult,
+    TopicValue,
+)
+from microscoped.drivers.commands import ReadPosition
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from microscoped.daemon.core.inputs import StopReturned
+    from microscoped.daemon.core.turn import Ask, Turn
+
+STOP_REPLY_TIMER = "stop.reply"
+STOP_ALARM_TIMER = "stop.alarm"
+CLOSE_TIMER = "close"
+STOP_REPLY_NS = 50_000_000
+"""How long the answer to ``stop`` waits for the driver before it says ``stopping``."""
+STOP_ALARM_NS = 2_000_000_000
+"""How long a driver may take to return from its stop before that is an alarm."""
+CLOSE_NS = 10_000_000_000
+"""How long the hardware may take to close before the daemon ends without it."""
+
+
+def hello(turn: Turn, ask: Ask) -> None:
+    """Answer with all that a client needs to know first."""
+    settings = turn.state.settings
+    turn.reply(
+        ask.to,
+        HelloResult(
+            software=settings.software,
+            protocol=VERSION,
+            session=turn.state.session,
+            ops=sorted(OPS),
+            endpoints=dict(settings.endpoints),
+            limits=dict(settings.size_limits),
+            scopes=["control"],
+        ),
+    )
+
+
+def ping(turn: Turn, ask: Ask) -> None:
+    """Answer at once."""
+    turn.reply(ask.to, PingResult(session=turn.state.session, state=turn.state.mode, uptime_s=uptime_s(turn)))
+
+
+def status(turn: Turn, ask: Ask) -> None:
+    """Answer with what is the case now."""
+    state = turn.state
+    turn.reply(
+        ask.to,
+        StatusResult(
+            state=state.mode,
+            reason=state.reason,
+            uptime_s=uptime_s(turn),
+            stage={**plain(state.stage), "limits_um": _limits(turn)},
+            camera=plain(state.camera),
+            tasks=[task_data(task).model_dump(mode="json") for task in state.tasks.values() if not task.ended],
+            engines={
+                name: {"measured": engine.measured, "skipped": engine.skipped} for name, engine in state.engines.items()
+            },
+        ),
+    )
+
+
+def describe(turn: Turn, ask: Ask) -> None:
+    """Answer with what this microscope is, and what is unknown."""
+    state = turn.state
+    motion, optics = state.settings.motion, state.settings.optics
+    figures: dict[str, JsonValue] = dict.fromkeys(
+        ("na", "wavelength_nm", "immersion_index", "pixel_size_um", "dof_um", "sampling_px")
+    )
+    if optics is not None:
+        figures = {name: getattr(optics, name) for name in figures}
+    turn.reply(
+        ask.to,
+        DescribeResult(
+            microscope=dict(state.description),
+            optics=figures,
+            stage={
+                "name": state.stage.name,
+                "limits_um": _limits(turn),
+                "max_step_um": motion.max_step_um,
+                "focus_direction": motion.focus_direction,
+                "approach": motion.approach_side,
+                "overshoot_um": motion.overshoot_um,
+                "arrival_tolerance_um": motion.arrival_tolerance_um,
+                "settle_ms": motion.settle_ms,
+            },
+            camera={
+                **(plain(state.camera.info) if state.camera.info else {}),
+                "settings": plain(state.camera.settings),
+            },
+            focus=plain(state.settings.focus),
+        ),
+    )
+
+
+def snapshot(turn: Turn, ask: Ask) -> None:
+    """Answer with the last value of each topic."""
+    params: SnapshotParams = ask.params
+    wanted = tuple(params.topics) or ("",)
+    turn.reply(
+        ask.to,
+        SnapshotResult(
+            session=turn.state.session,
+            topics=[
+                TopicValue(topic=topic, seq=view.seq, data=dict(view.data))
+                for topic, view in turn.state.topics.items()
+                if topic.startswith(wanted)
+            ],
+        ),
+    )
+
+
+def stop(turn: Turn, ask: Ask) -> None:
+    """Halt the stage; the answer follows when the driver has returned, or soon."""
+    turn.do(HaltStage())
+    cancelled = [task for task in turn.state.tasks.values() if not task.ended]
+    for task in cancelled:
+        error = ErrorBody.of(ErrorCode.CANCELLED, "stop was asked for; the hardware stays where it is")
+        turn.end_task(task, Outcome("cancelled", error=error))
+    if turn.state.mode in (Mode.IDLE, Mode.ACTIVE, Mode.DEGRADED, Mode.STARTING):
+        turn.enter(Mode.STOPPED, "stop was asked for")
+    turn.set(stop_waits=(*turn.state.stop_waits, ask.to))
+    turn.do(SetTimer(STOP_REPLY_TIMER, turn.now.mono_ns + STOP_REPLY_NS))
+    turn.do(SetTimer(STOP_ALARM_TIMER, turn.now.mono_ns + STOP_ALARM_NS))
+
+
+def stop_returned(turn: Turn, heard: StopReturned) -> None:
+    """Answer those who wait for ``stop``."""
+    turn.do(ClearTimer(STOP_REPLY_TIMER))
+    turn.do(ClearTimer(STOP_ALARM_TIMER))
+    for to in turn.state.stop_waits:
+        turn.reply(
+            to,
+            StopResult(
+                state="stopped",
+                issue_ms=max(0.0, (heard.issued_ns - to.received_ns) / 1e6),
+                detail=heard.error.detail if heard.error else "",
+            ),
+        )
+    turn.set(stop_waits=())
+    if turn.state.hardware_open and turn.state.mode is not Mode.CLOSING:
+        turn.submit(lambda command: ReadPosition(id=command), op="stop", own_time_s=1)
+
+
+def stop_is_slow(turn: Turn) -> None:
+    """Answer those who wait for ``stop`` although the driver has not returned."""
+    for to in turn.state.stop_waits:
+        turn.reply(to, StopResult(state="stopping", detail="the stage's driver has not returned from its stop yet"))
+    turn.set(stop_waits=())
+
+
+def stop_is_stuck(turn: Turn) -> None:
+    """Raise an alarm: the driver does not return from its stop."""
+    detail = (
+        f"the stage's driver has not returned from its stop for {STOP_ALARM_NS / 1e9:g} s; the stage may still move: "
+        "use the controller's own stop or its power switch"
+    )
+    turn.alarm(ErrorBody.of(ErrorCode.FAULT_STAGE, detail))
+
+
+def resume(turn: Turn, ask: Ask) -> None:
+    """Allow motion again; from a fault only once the stage answers."""
+    mode = turn.state.mode
+    if mode is Mode.FAULT:
+        turn.submit(lambda command: ReadPosition(id=command), op="resume", own_time_s=1, reply=ask.to)
+        return
+    if mode in (Mode.STOPPED, Mode.SAFE):
+        allow_motion(turn)
+    turn.reply(ask.to, StateResult(state=turn.state.mode))
+
+
+def allow_motion(turn: Turn) -> None:
+    """Enter IDLE, or STARTING where the microscope is not open yet."""
+    turn.do(AllowMotion())
+    if turn.state.hardware_open:
+        turn.enter(Mode.IDLE)
+    else:
+        turn.enter(Mode.STARTING, "the microscope is being opened")
+
+
+def shutdown(turn: Turn, ask: Ask) -> None:
+    """Begin to close; the process ends when the hardware is closed."""
+    close(turn, "shutdown was asked for")
+    turn.reply(ask.to, StateResult(state=turn.state.mode))
+
+
+def close(turn: Turn, reason: str) -> None:
+    """Cancel all tasks, halt the stage, close the hardware."""
+    if turn.state.mode is Mode.CLOSING:
+        return
+    for task in [task for task in turn.state.tasks.values() if not task.ended]:
+        turn.end_task(task, Outcome("cancelled", error=ErrorBody.of(ErrorCode.CANCELLED, reason)))
+    turn.enter(Mode.CLOSING, reason)
+    turn.do(HaltStage())
+    turn.do(CloseHardware())
+    turn.do(SetTimer(CLOSE_TIMER, turn.now.mono_ns + CLOSE_NS))
+
+
+def note_position(turn: Turn, z_um: float) -> None:
+    """Remember where the stage is; say so where that is news."""
+    if turn.state.stage.z_um != z_um:
+        turn.set(stage=replace(turn.state.stage, z_um=z_um))
+        turn.publish_state()
+
+
+def uptime_s(turn: Turn) -> float:
+    """Seconds since the session began."""
+    return (turn.now.mono_ns - turn.state.began_ns) / 1e9
+
+
+def _limits(turn: Turn) -> list[JsonValue] | None:
+    limits = turn.state.settings.motion.limits_um
+    return None if limits is None else list(limits)

@@ -1,0 +1,217 @@
+"""What the loop hears: a closed union of plain frozen data, without pixels, so that a life of the daemon is a list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import JsonValue
+
+    from microscoped.daemon.protocol import ErrorBody, Request
+    from microscoped.daemon.protocol.events import FrameData
+    from microscoped.drivers.motion import Arrival
+    from microscoped.drivers.protocols import CameraInfo, CameraSettings, FocusDirection
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """The moment of an input: its number in the life of the loop, monotonic nanoseconds, and UTC (ISO 8601)."""
+
+    number: int
+    mono_ns: int
+    utc: str
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Where a reply goes: the routing id that ZeroMQ gave the client, and whether it sent an empty delimiter frame."""
+
+    routing: bytes
+    delimited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RequestReceived:
+    """A well-formed request."""
+
+    peer: Peer
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRefused:
+    """A control message that could not be read; `cause` is its id where one could be found."""
+
+    peer: Peer
+    cause: str | None
+    error: ErrorBody
+
+
+@dataclass(frozen=True, slots=True)
+class HardwareOpened:
+    """The microscope is open."""
+
+    camera: CameraInfo
+    settings: CameraSettings
+    stage_name: str
+    z_um: float
+    focus_direction: FocusDirection
+    description: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class HardwareLost:
+    """The microscope could not be opened, or its thread ended though nobody asked."""
+
+    error: ErrorBody
+
+
+@dataclass(frozen=True, slots=True)
+class HardwareClosed:
+    """The microscope is closed, as was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandEnded:
+    """A hardware command ended: with its value (a frame is named by its id), or with an error."""
+
+    command: str
+    value: Arrival | CameraSettings | float | str | None = None
+    error: ErrorBody | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FrameAdmitted:
+    """A frame is in hand; its pixels are kept under its id until `Forget`."""
+
+    frame: FrameData
+
+
+@dataclass(frozen=True, slots=True)
+class StreamDied:
+    """The stream ended by itself."""
+
+    error: ErrorBody
+
+
+@dataclass(frozen=True, slots=True)
+class PositionSeen:
+    """What the resting stage reads back; `moved` where nobody here moved it."""
+
+    z_um: float
+    moved: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StageLost:
+    """The resting stage did not answer."""
+
+    error: ErrorBody
+
+
+@dataclass(frozen=True, slots=True)
+class StopReturned:
+    """The driver's own stop was called, and returned; `error` where it cannot halt a move."""
+
+    issued_ns: int
+    returned_ns: int
+    error: ErrorBody | None
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureEnded:
+    """An engine measured a frame.
+
+    Parameters
+    ----------
+    engine, frame
+        Which engine, and which frame.
+    request
+        Id of the `Measure` effect; ``None`` for a frame that was merely offered.
+    values
+        What it measured, or ``None`` with an `error`.
+    latency_ms
+        From offering to result.
+    """
+
+    engine: str
+    frame: str
+    request: str | None
+    values: Mapping[str, JsonValue] | None
+    latency_ms: float
+    error: ErrorBody | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSkipped:
+    """A newer frame overwrote this one before the engine began it."""
+
+    engine: str
+    frame: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """A timer that was set is due."""
+
+    timer: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatDue:
+    """A second has passed; what the runner measured of itself in it."""
+
+    loop_lag_ms: Mapping[str, float]
+    queues: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ShutdownWanted:
+    """The process was asked to end, by a signal or by its parent."""
+
+    reason: str
+
+
+Input: TypeAlias = (
+    RequestReceived
+    | RequestRefused
+    | HardwareOpened
+    | HardwareLost
+    | HardwareClosed
+    | CommandEnded
+    | FrameAdmitted
+    | StreamDied
+    | PositionSeen
+    | StageLost
+    | StopReturned
+    | MeasureEnded
+    | FrameSkipped
+    | TimerFired
+    | HeartbeatDue
+    | ShutdownWanted
+)
+
+__all__ = [
+    "CommandEnded",
+    "FrameAdmitted",
+    "FrameSkipped",
+    "HardwareClosed",
+    "HardwareLost",
+    "HardwareOpened",
+    "HeartbeatDue",
+    "Input",
+    "MeasureEnded",
+    "Now",
+    "Peer",
+    "PositionSeen",
+    "RequestReceived",
+    "RequestRefused",
+    "ShutdownWanted",
+    "StageLost",
+    "StopReturned",
+    "StreamDied",
+    "TimerFired",
+]

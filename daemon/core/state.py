@@ -1,0 +1,292 @@
+"""What the daemon knows: one frozen value, replaced at every step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from microscoped.daemon.core.modes import Mode
+from microscoped.drivers.protocols import CameraInfo, CameraSettings, FocusDirection
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import JsonValue
+
+    from microscoped.daemon.core.arbiter import Claim
+    from microscoped.daemon.core.inputs import Peer
+    from microscoped.daemon.focus import Sample, SearchSettings
+    from microscoped.daemon.protocol import ErrorBody
+    from microscoped.daemon.protocol.events import FrameData
+    from microscoped.drivers.optics import Optics
+    from microscoped.drivers.safety import MotionSettings
+
+TaskState: TypeAlias = Literal["accepted", "running", "done", "failed", "cancelled", "preempted"]
+
+
+@dataclass(frozen=True, slots=True)
+class FocusDefaults:
+    """What ``focus.run`` uses where the request does not say (see `FocusRunParams`)."""
+
+    range_um: float
+    tolerance_um: float
+    coarse_step_um: float
+    extremum: Literal["max", "min", "auto"]
+    metric: str
+    roi: tuple[int, int, int, int] | None
+    max_images: int
+    offsets_um: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Facts that do not change within a session.
+
+    Parameters
+    ----------
+    software, endpoints, size_limits
+        For ``hello``.
+    motion
+        The rules of motion, as the configuration says them.
+    optics
+        What is known of the optics; ``None`` where a figure is missing.
+    focus
+        Defaults of ``focus.run``.
+    engines
+        Engines that every frame is offered to.
+    frame_allowance_s
+        As in `HardwareSettings`: how long a frame may take to arrive.
+    ring, snaps
+        How many frames of a stream, and how many single ones, are kept.
+    kept_tasks
+        How many ended tasks are remembered.
+    stream_at_start
+        Whether the camera streams as soon as it is open.
+    """
+
+    software: str
+    endpoints: Mapping[str, str]
+    size_limits: Mapping[str, int]
+    motion: MotionSettings
+    focus: FocusDefaults
+    optics: Optics | None = None
+    engines: tuple[str, ...] = ()
+    frame_allowance_s: float = 2.0
+    ring: int = 16
+    snaps: int = 8
+    kept_tasks: int = 64
+    stream_at_start: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyTo:
+    """A request that has not been answered yet."""
+
+    peer: Peer
+    cause: str
+    op: str
+    received_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class MoveWork:
+    """A move under way."""
+
+    target_um: float
+
+
+@dataclass(frozen=True, slots=True)
+class SnapWork:
+    """A snap under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class FocusWork:
+    """A focus run under way.
+
+    Parameters
+    ----------
+    search, options
+        How it searches, and what the sharpness engine is told.
+    start_um, offset_um, began_ns
+        Where it began; what is added at the end; when it began.
+    warnings
+        What a reader of the report must know.
+    samples
+        What was measured so far: the whole state of the search.
+    phase
+        What it waits for.
+    images, moves, travel_um
+        What it has cost.
+    frame
+        The frame being measured.
+    outcome
+        How the task will end once the stage has come home.
+    """
+
+    search: SearchSettings
+    options: Mapping[str, JsonValue]
+    start_um: float
+    offset_um: float
+    began_ns: int
+    warnings: tuple[str, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    phase: Literal["moving", "snapping", "measuring", "homing"] = "moving"
+    images: int = 0
+    moves: int = 0
+    travel_um: float = 0.0
+    frame: str | None = None
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a task ends."""
+
+    state: TaskState
+    result: Mapping[str, JsonValue] | None = None
+    error: ErrorBody | None = None
+
+
+Work: TypeAlias = MoveWork | SnapWork | FocusWork
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Anything that takes longer than a reply. `work` is ``None`` once it has ended."""
+
+    id: str
+    op: str
+    cause: str
+    state: TaskState
+    work: Work | None
+    progress: Mapping[str, JsonValue] = field(default_factory=dict)
+    result: Mapping[str, JsonValue] | None = None
+    error: ErrorBody | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come of it."""
+        return self.work is None
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A hardware command or a measurement that somebody waits for: a task, or a request not yet answered."""
+
+    op: str
+    due_ns: int
+    task: str | None = None
+    reply: ReplyTo | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskWait:
+    """A ``task.get`` that waits for the task's end."""
+
+    task: str
+    reply: ReplyTo
+
+
+@dataclass(frozen=True, slots=True)
+class FrameWait:
+    """A ``frame.get`` that waits for the next frame."""
+
+    timer: str
+    reply: ReplyTo
+
+
+@dataclass(frozen=True, slots=True)
+class StageView:
+    """What is known of the stage."""
+
+    name: str = ""
+    z_um: float | None = None
+    moving: bool = False
+    focus_direction: FocusDirection = FocusDirection.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class CameraView:
+    """What is known of the camera."""
+
+    info: CameraInfo | None = None
+    settings: CameraSettings = field(default_factory=CameraSettings)
+    streaming: bool = False
+    frames: int = 0
+    lost: int = 0
+    newest_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineView:
+    """What an engine has done: frames measured and skipped, latencies since the last heartbeat in ms."""
+
+    measured: int = 0
+    skipped: int = 0
+    latencies_ms: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TopicView:
+    """The last event of a topic."""
+
+    seq: int
+    data: Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything. `ids` counts the ids handed out; `began_ns` is when the session began."""
+
+    settings: Settings
+    session: str
+    began_ns: int
+    ids: int = 0
+    mode: Mode = Mode.STARTING
+    reason: str = "the microscope is being opened"
+    hardware_open: bool = False
+    description: Mapping[str, str] = field(default_factory=dict)
+    stage: StageView = StageView()
+    camera: CameraView = CameraView()
+    engines: Mapping[str, EngineView] = field(default_factory=dict)
+    claim: Claim | None = None
+    tasks: Mapping[str, Task] = field(default_factory=dict)
+    pending: Mapping[str, Pending] = field(default_factory=dict)
+    topics: Mapping[str, TopicView] = field(default_factory=dict)
+    ring: tuple[FrameData, ...] = ()
+    snaps: tuple[FrameData, ...] = ()
+    task_waits: Mapping[str, TaskWait] = field(default_factory=dict)
+    frame_waits: tuple[FrameWait, ...] = ()
+    stop_waits: tuple[ReplyTo, ...] = ()
+
+    def frame(self, frame: str) -> FrameData | None:
+        """The header of a frame that is still kept."""
+        return next((kept for kept in (*self.snaps, *self.ring) if kept.frame == frame), None)
+
+    def newest_frame(self) -> FrameData | None:
+        """The header of the newest frame."""
+        kept = [frames[-1] for frames in (self.ring, self.snaps) if frames]
+        return max(kept, key=lambda frame: frame.exposure_start_ns) if kept else None
+
+
+__all__ = [
+    "CameraView",
+    "EngineView",
+    "FocusDefaults",
+    "FocusWork",
+    "FrameWait",
+    "MoveWork",
+    "Outcome",
+    "Pending",
+    "ReplyTo",
+    "Settings",
+    "SnapWork",
+    "StageView",
+    "State",
+    "Task",
+    "TaskState",
+    "TaskWait",
+    "TopicView",
+    "Work",
+]

@@ -1,0 +1,6 @@
+"""What surrounds the reducer: poller, sockets, threads, timers."""
+
+from microscoped.daemon.runtime.loop import Loop
+from microscoped.daemon.runtime.sockets import CONTROL_BYTES, SUBSCRIBE_BYTES, AddressInUseError, Endpoints, Sockets
+
+__all__ = ["CONTROL_BYTES", "SUBSCRIBE_BYTES", "AddressInUseError", "Endpoints", "Loop", "Sockets"]

@@ -1,0 +1,116 @@
+"""The engine thread: measures frames, newest first come, asked-for ones before all others."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from microscoped.daemon.core.inputs import FrameSkipped, MeasureEnded
+from microscoped.daemon.protocol import ErrorBody, ErrorCode, dumps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from microscoped.drivers.protocols import Clock, Pixels
+    from microscoped.models import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    engine: str
+    frame: str
+    pixels: Pixels
+    options: Mapping[str, Any]
+    asked_ns: int
+    request: str | None = None
+
+
+class EngineThread:
+    """Runs engines on a thread of its own.
+
+    Parameters
+    ----------
+    engines
+        The engines; measured by turns.
+    post
+        Hears `MeasureEnded` and `FrameSkipped`, on this thread or on the caller's.
+    clock
+        Monotonic nanoseconds.
+    """
+
+    def __init__(
+        self,
+        engines: Sequence[Engine],
+        post: Callable[[MeasureEnded | FrameSkipped], None],
+        clock: Clock,
+    ) -> None:
+        self._engines = {engine.name: engine for engine in engines}
+        self._post = post
+        self._clock = clock
+        self._requests: deque[_Job] = deque()
+        self._offers: dict[str, _Job] = {}
+        self._wake = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="engines", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def measure(self, request: str, engine: str, frame: str, pixels: Pixels, options: Mapping[str, Any]) -> None:
+        """Measure this very frame, before all that is offered."""
+        with self._wake:
+            self._requests.append(_Job(engine, frame, pixels, options, self._clock(), request))
+            self._wake.notify()
+
+    def offer(self, engine: str, frame: str, pixels: Pixels, options: Mapping[str, Any]) -> None:
+        """Offer a frame: the engine measures the newest one when it is free, and skips those overwritten."""
+        with self._wake:
+            old = self._offers.pop(engine, None)
+            self._offers[engine] = _Job(engine, frame, pixels, options, self._clock())
+            self._wake.notify()
+        if old is not None:
+            self._post(FrameSkipped(engine, old.frame))
+
+    def waiting(self) -> int:
+        """How many frames wait."""
+        return len(self._requests) + len(self._offers)
+
+    def close(self, timeout_s: float) -> bool:
+        """End the thread; return whether it ended in time."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _next(self) -> _Job | None:
+        with self._wake:
+            while not (self._requests or self._offers or self._closing):
+                self._wake.wait()
+            if self._closing:
+                return None
+            if self._requests:
+                return self._requests.popleft()
+            return self._offers.pop(next(iter(self._offers)))
+
+    def _run(self) -> None:
+        while (job := self._next()) is not None:
+            values: Mapping[str, Any] | None = None
+            error: ErrorBody | None = None
+            try:
+                measured = self._engines[job.engine].measure(job.pixels, job.options)
+                dumps(measured)  # what cannot go over the wire (NaN above all) is this engine's fault, here and now
+                values = measured
+            except ValueError as problem:
+                error = ErrorBody.of(ErrorCode.INVALID, f"{job.engine}: {problem}")
+            except Exception as problem:  # noqa: BLE001 - one engine's fault is reported and must not end the others
+                error = ErrorBody.of(ErrorCode.FAULT_ENGINE, f"{job.engine}: {type(problem).__name__}: {problem}")
+            latency_ms = (self._clock() - job.asked_ns) / 1e6
+            self._post(MeasureEnded(job.engine, job.frame, job.request, values, latency_ms, error))
+
+
+__all__ = ["EngineThread"]

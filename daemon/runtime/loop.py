@@ -1,0 +1,263 @@
+"""The loop: turns the world into inputs, hands them to the reducer, and carries out its effects."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import zmq
+
+from microscoped.daemon.core import Now, step
+from microscoped.daemon.core import effects as to_do
+from microscoped.daemon.core import inputs as heard_of
+from microscoped.daemon.protocol import BadRequestError, dumps, read_request
+from microscoped.daemon.protocol.events import ALARM_TOPIC, STATE_TOPIC
+from microscoped.daemon.runtime.engines import EngineThread
+from microscoped.daemon.runtime.mailbox import Mailbox
+from microscoped.daemon.runtime.timers import Timers
+from microscoped.daemon.runtime.translate import error_body, frame_id, translate
+from microscoped.drivers.commands import FrameTaken, HardwareEvent, Opened
+from microscoped.drivers.errors import HardwareBusyError
+from microscoped.drivers.hardware import HardwareSettings, HardwareThread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from microscoped.daemon.core import Effect, Input, State
+    from microscoped.daemon.runtime.sockets import Sockets
+    from microscoped.drivers.protocols import CameraInfo, Clock, Microscope, Pixels
+    from microscoped.models import Engine
+
+    Item: TypeAlias = HardwareEvent | Input
+    Watcher: TypeAlias = Callable[[Input, Now, tuple[Effect, ...]], None]
+
+log = logging.getLogger("microscoped")
+
+MOST_PER_TURN = 64
+"""Inputs of one kind handled in one turn: no source starves the others."""
+HEARTBEAT_NS = 1_000_000_000
+FRAMES_WAITING = 32
+"""Streamed frames that may wait for the loop; more are dropped and counted as lost."""
+
+
+class Loop:
+    """One life of the daemon.
+
+    Parameters
+    ----------
+    state
+        What is known at the start.
+    microscope, hardware, engines
+        What it drives and measures with.
+    context, sockets
+        Where it listens; the loop closes neither.
+    clock
+        Monotonic nanoseconds.
+    watch
+        Sees every input and what was done about it, on the loop's thread.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        microscope: Microscope,
+        hardware: HardwareSettings,
+        engines: Sequence[Engine],
+        *,
+        context: zmq.Context[zmq.Socket[bytes]],
+        sockets: Sockets,
+        clock: Clock,
+        watch: Watcher | None = None,
+    ) -> None:
+        self._state = state
+        self._sockets = sockets
+        self._clock = clock
+        self._watch = watch
+        self._mail: Mailbox[Item] = Mailbox(context, clock)
+        self._hardware = HardwareThread(microscope, hardware, self._from_hardware, clock)
+        self._engines = EngineThread(engines, self._mail.post, clock)
+        self._timers = Timers()
+        self._heartbeat_ns = clock() + HEARTBEAT_NS
+        self._local: deque[Input] = deque()
+        self._pixels: dict[str, Pixels] = {}
+        self._camera: CameraInfo | None = None
+        self._frames_waiting = 0
+        self._frames_dropped = 0
+        self._number = 0
+        self._lags_ns: list[int] = []
+        self._exit: int | None = None
+
+    def shut_down(self, reason: str) -> None:
+        """Ask the loop to end. From any thread, or from a signal handler's thread."""
+        self._mail.post(heard_of.ShutdownWanted(reason))
+
+    def run(self) -> int:
+        """Run until shutdown; return the exit code."""
+        poller = zmq.Poller()
+        for socket in (self._mail.wake, self._sockets.control, self._sockets.events, self._sockets.frames):
+            poller.register(socket, zmq.POLLIN)
+        self._engines.start()
+        self._hardware.start()
+        try:
+            while self._exit is None:
+                ready = dict(poller.poll(self._timeout_ms()))
+                self._hear(ready)
+        finally:
+            self._hardware.close()
+            ended = self._hardware.join(5.0) and self._engines.close(5.0)
+            self._mail.close()
+        if not ended:
+            log.error("a driver or an engine hangs; the process ends without it")
+        return self._exit if ended else 1
+
+    # --- what it hears ----------------------------------------------------------------------------------------
+
+    def _timeout_ms(self) -> int:
+        if self._local or len(self._mail):
+            return 0
+        due_ns = self._heartbeat_ns
+        first_ns = self._timers.next_ns()
+        if first_ns is not None:
+            due_ns = min(due_ns, first_ns)
+        return max(0, -(-(due_ns - self._clock()) // 1_000_000))
+
+    def _hear(self, ready: dict[zmq.Socket[bytes], int]) -> None:
+        """One turn: bounded work from every source."""
+        for posted_ns, item in self._mail.take(MOST_PER_TURN):
+            self._handle(self._admitted(item), posted_ns)
+        if self._sockets.control in ready:
+            arrived_ns = self._clock()
+            for peer, frames in self._sockets.receive(MOST_PER_TURN):
+                self._handle(_read(peer, frames), arrived_ns)
+        for socket in (self._sockets.events, self._sockets.frames):
+            if socket in ready:
+                self._sockets.hear_subscriptions(socket, MOST_PER_TURN)
+        now_ns = self._clock()
+        for due_ns, timer in self._timers.take_due(now_ns, MOST_PER_TURN):
+            self._handle(heard_of.TimerFired(timer), due_ns)
+        if now_ns >= self._heartbeat_ns:
+            self._handle(self._beat(), self._heartbeat_ns)
+            self._heartbeat_ns = max(self._heartbeat_ns + HEARTBEAT_NS, now_ns)
+        while self._local and self._exit is None:
+            self._handle(self._local.popleft(), self._clock())
+
+    def _from_hardware(self, event: HardwareEvent) -> None:
+        """Take an event of the hardware thread, on that thread; frames that nobody has time for are counted as lost."""
+        if isinstance(event, FrameTaken) and event.frame.streamed:
+            if self._frames_waiting >= FRAMES_WAITING:
+                self._frames_dropped += 1 + event.frame.lost_before
+                return
+            if self._frames_dropped:
+                stamped = replace(event.frame, lost_before=event.frame.lost_before + self._frames_dropped)
+                event, self._frames_dropped = FrameTaken(stamped), 0
+            self._frames_waiting += 1
+        self._mail.post(event)
+
+    def _admitted(self, item: Item) -> Input:
+        """Turn a posted item into an input, keeping a frame's pixels."""
+        match item:
+            case FrameTaken():
+                if item.frame.streamed:
+                    self._frames_waiting -= 1
+                self._pixels[frame_id(item.frame)] = _contiguous(item.frame.frame.pixels)
+            case Opened():
+                self._camera = item.camera
+        if isinstance(item, HardwareEvent):
+            return translate(item, self._camera)
+        return item
+
+    def _beat(self) -> Input:
+        lags_ms = np.asarray(self._lags_ns or [0], float) / 1e6
+        self._lags_ns.clear()
+        p50, p99 = np.percentile(lags_ms, (50, 99))
+        return heard_of.HeartbeatDue(
+            loop_lag_ms={"p50": float(p50), "p99": float(p99), "max": float(lags_ms.max())},
+            queues={
+                "loop": len(self._mail),
+                "frames": self._frames_waiting,
+                "hardware": self._hardware.waiting(),
+                "engines": self._engines.waiting(),
+            },
+        )
+
+    # --- what it does -----------------------------------------------------------------------------------------
+
+    def _handle(self, heard: Input, since_ns: int) -> None:
+        now_ns = self._clock()
+        self._lags_ns.append(max(0, now_ns - since_ns))
+        self._number += 1
+        now = Now(self._number, now_ns, datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"))
+        self._state, effects = step(self._state, heard, now)
+        for effect in effects:
+            self._perform(effect)
+        if self._watch is not None:
+            self._watch(heard, now, effects)
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case to_do.Publish():
+                self._sockets.publish(effect.topic, dumps(effect.message))
+                if effect.topic in (ALARM_TOPIC, STATE_TOPIC):
+                    _tell(effect)
+            case to_do.PublishFrame():
+                if self._sockets.wants_frames(effect.topic):
+                    self._sockets.publish_frame(effect.topic, dumps(effect.message), self._pixels[effect.frame])
+            case to_do.SendReply():
+                pixels = None if effect.frame is None else self._pixels[effect.frame]
+                self._sockets.reply(effect.peer, dumps(effect.message), pixels)
+            case to_do.Submit():
+                try:
+                    self._hardware.submit(effect.command)
+                except HardwareBusyError as error:
+                    self._local.append(heard_of.CommandEnded(effect.command.id, error=error_body(error)))
+            case to_do.CancelCommand():
+                self._hardware.cancel(effect.command)
+            case to_do.HaltStage():
+                self._hardware.stop()
+            case to_do.AllowMotion():
+                self._hardware.resume()
+            case to_do.Offer():
+                self._engines.offer(effect.engine, effect.frame, self._pixels[effect.frame], effect.options)
+            case to_do.Measure():
+                pixels = self._pixels[effect.frame]
+                self._engines.measure(effect.request, effect.engine, effect.frame, pixels, effect.options)
+            case to_do.Forget():
+                self._pixels.pop(effect.frame, None)
+            case to_do.SetTimer():
+                self._timers.set(effect.timer, effect.due_ns)
+            case to_do.ClearTimer():
+                self._timers.clear(effect.timer)
+            case to_do.CloseHardware():
+                self._hardware.close()
+            case to_do.Exit():
+                self._exit = effect.code
+
+
+def _contiguous(pixels: Pixels) -> Pixels:
+    """The same pixels, rows first in memory, as they go over the wire."""
+    return pixels if pixels.flags.c_contiguous else pixels.copy(order="C")
+
+
+def _read(peer: heard_of.Peer, frames: Sequence[bytes]) -> Input:
+    try:
+        return heard_of.RequestReceived(peer, read_request(frames))
+    except BadRequestError as error:
+        return heard_of.RequestRefused(peer, error.cause, error.body)
+
+
+def _tell(event: to_do.Publish) -> None:
+    """Write alarms and changes of state to the log."""
+    data = event.message["data"]
+    if not isinstance(data, dict):
+        return
+    if event.topic == ALARM_TOPIC:
+        log.warning("alarm %s: %s", data["code"], data["detail"])
+    else:
+        log.info("state %s, z %s µm%s", data["state"], data["z_um"], f": {data['reason']}" if data["reason"] else "")
+
+
+__all__ = ["Loop"]

@@ -1,0 +1,95 @@
+"""From what the hardware thread says to what the reducer hears: pixels stay behind, errors become words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from microscoped.daemon.core import inputs
+from microscoped.daemon.protocol import ErrorBody, ErrorCode
+from microscoped.daemon.protocol.events import FrameData
+from microscoped.drivers import commands
+
+if TYPE_CHECKING:
+    from microscoped.daemon.core.inputs import Input
+    from microscoped.drivers.commands import HardwareEvent, StampedFrame
+    from microscoped.drivers.errors import DriverError
+    from microscoped.drivers.protocols import CameraInfo
+
+
+def error_body(error: DriverError) -> ErrorBody:
+    """The wire's form of a driver's error."""
+    return ErrorBody.of(error.code, str(error))
+
+
+def frame_id(stamped: StampedFrame) -> str:
+    """Id of a frame, unique within a session."""
+    return f"frame-{stamped.serial}"
+
+
+def frame_data(stamped: StampedFrame, camera: CameraInfo) -> FrameData:
+    """The header of a frame."""
+    frame = stamped.frame
+    return FrameData(
+        frame=frame_id(stamped),
+        camera=camera.name,
+        shape=list(frame.pixels.shape),
+        dtype=str(frame.pixels.dtype),
+        bit_depth=camera.bit_depth,
+        exposure_start_ns=frame.exposure_start_ns,
+        exposure_start_error_ns=frame.exposure_start_error_ns,
+        exposure_ms=frame.exposure_ms,
+        z_um=stamped.z_um,
+        z_source="readback" if stamped.z_source == "readback" else "interpolated",
+        moving=stamped.moving,
+        number=frame.number,
+        lost_before=stamped.lost_before,
+        streamed=stamped.streamed,
+    )
+
+
+def translate(event: HardwareEvent, camera: CameraInfo | None) -> Input:
+    """Turn an event of the hardware into an input of the loop.
+
+    Parameters
+    ----------
+    event
+        What happened.
+    camera
+        Facts of the camera, known since `Opened`.
+    """
+    match event:
+        case commands.Opened():
+            return inputs.HardwareOpened(
+                event.camera, event.settings, event.stage_name, event.z_um, event.focus_direction, event.description
+            )
+        case commands.OpenFailed():
+            return inputs.HardwareLost(error_body(event.error))
+        case commands.Result():
+            value = event.value
+            return inputs.CommandEnded(
+                event.command.id,
+                frame_id(value) if isinstance(value, commands.StampedFrame) else value,
+                None if event.error is None else error_body(event.error),
+            )
+        case commands.FrameTaken():
+            if camera is None:
+                raise RuntimeError("a frame came before the camera was open")
+            return inputs.FrameAdmitted(frame_data(event.frame, camera))
+        case commands.StreamEnded():
+            return inputs.StreamDied(error_body(event.error))
+        case commands.PositionRead():
+            return inputs.PositionSeen(event.z_um, event.moved)
+        case commands.StageFailed():
+            return inputs.StageLost(error_body(event.error))
+        case commands.StopDone():
+            error = None if event.error is None else error_body(event.error)
+            return inputs.StopReturned(event.issued_ns, event.returned_ns, error)
+        case commands.Closed():
+            if event.crash is None:
+                return inputs.HardwareClosed()
+            return inputs.HardwareLost(
+                ErrorBody.of(ErrorCode.FAULT, f"the hardware thread ended by a fault of its own: {event.crash}")
+            )
+
+
+__all__ = ["error_body", "frame_data", "frame_id", "translate"]
