@@ -29,7 +29,7 @@ class Scene(Protocol):
         Parameters
         ----------
         z_um
-            Optical position: where the focal plane lies in the specimen, in micrometres; 0 is the nominal focus.
+            Optical position: how far downstream of the nominal focus the focal plane lies, in the scene's micrometres.
         exposure_ms
             Exposure time; light is proportional to it.
         shot

@@ -175,33 +175,24 @@ class Scope:
         return self.request("resume")
 
     def events(self, *topics: str, timeout_s: float | None = None) -> Iterator[Event]:
-        """Yield events of these topics (prefixes; none for all) as they come.
+        """Subscribe, and return an iterator of events: none that happens after this call is missed.
 
         Parameters
         ----------
+        topics
+            Prefixes of topics; none for all.
         timeout_s
             End after so long without an event; by default never.
         """
-        socket = self._subscribe("events", topics)
-        try:
-            while timeout_s is None or socket.poll(int(1000 * timeout_s)):
-                _, payload, *_ = socket.recv_multipart()
-                yield Event.model_validate_json(payload)
-        finally:
-            socket.close(linger=0)
+        messages = self._messages(self._subscribe("events", topics), timeout_s)
+        return (Event.model_validate_json(payload) for _, payload, *_ in messages)
 
     def frames(
         self, camera: str = "", *, timeout_s: float | None = None
     ) -> Iterator[tuple[dict[str, Any], NDArray[Any]]]:
-        """Yield frames with their pixels as they come; a slow reader loses some."""
-        socket = self._subscribe("frames", (f"v1.frame.{camera}",))
-        try:
-            while timeout_s is None or socket.poll(int(1000 * timeout_s)):
-                _, payload, pixels, *_ = socket.recv_multipart()
-                header = Event.model_validate_json(payload).data
-                yield header, _image(header, pixels)
-        finally:
-            socket.close(linger=0)
+        """Subscribe, and return an iterator of frames: their headers and pixels. A slow reader loses some."""
+        messages = self._messages(self._subscribe("frames", (f"v1.frame.{camera}",)), timeout_s)
+        return (_frame(payload, pixels) for _, payload, pixels, *_ in messages)
 
     # --- inside -----------------------------------------------------------------------------------------------
 
@@ -226,6 +217,14 @@ class Scope:
         self.request("ping")
         return socket
 
+    @staticmethod
+    def _messages(socket: zmq.Socket[bytes], timeout_s: float | None) -> Iterator[list[bytes]]:
+        try:
+            while timeout_s is None or socket.poll(int(1000 * timeout_s)):
+                yield socket.recv_multipart()
+        finally:
+            socket.close(linger=0)
+
     def _exchange(
         self, op: str, wait_s: float, deadline_ms: float | None, dry_run: bool, params: Mapping[str, JsonValue]
     ) -> tuple[dict[str, Any], list[bytes]]:
@@ -249,6 +248,11 @@ class Scope:
             f"no answer to {op} from {self.address} within {self.timeout_s + wait_s:g} s; is the daemon running? "
             "'microscoped run' or 'microscoped demo' starts one"
         )
+
+
+def _frame(payload: bytes, pixels: bytes) -> tuple[dict[str, Any], NDArray[Any]]:
+    header = Event.model_validate_json(payload).data
+    return header, _image(header, pixels)
 
 
 def _image(header: Mapping[str, Any], pixels: bytes) -> NDArray[Any]:

@@ -266,7 +266,8 @@ def _answer(run: _Run, extremum: Extremum, low_um: float, high_um: float) -> flo
     if len(near) < 4 or near[0].z_um >= equal[0] or near[-1].z_um <= equal[-1]:
         return middle
     offsets = [sample.z_um - middle for sample in near]
-    curvature, slope, _ = np.polyfit(offsets, [math.log(sample.score) for sample in near], 2).tolist()
+    logarithms = [math.log(sample.score) for sample in near]
+    curvature, slope, _ = (float(value) for value in np.polyfit(offsets, logarithms, 2))
     if (curvature < 0.0) != (extremum == "max") or curvature == 0.0:
         return middle
     reach = 0.5 * run.settings.tolerance_um

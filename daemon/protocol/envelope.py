@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictBool, StrictFloat, StrictInt, ValidationError
 
 from microscoped.daemon.protocol.errors import ErrorBody, ErrorCode, RefusedError
 from microscoped.daemon.protocol.strict_json import loads
@@ -47,8 +47,8 @@ class Request(Message):
     type: Literal["request"]
     op: Annotated[str, Field(max_length=64)]
     params: dict[str, JsonValue] = {}
-    deadline_ms: Annotated[float, Field(gt=0, le=86_400_000)] | None = None
-    dry_run: bool = False
+    deadline_ms: Annotated[StrictFloat | StrictInt, Field(gt=0, le=86_400_000)] | None = None
+    dry_run: StrictBool = False
     ts: Annotated[str, Field(max_length=64)] | None = None
 
 

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, StrictBool, StrictFloat, StrictInt
 
 from microscoped.daemon.protocol.envelope import Message
 
-WaitMs = Annotated[float, Field(ge=0, le=60_000)]
+# JSON knows numbers from text and from truth values; so do we. An integer is a float, too.
+Number = StrictFloat | StrictInt
+WaitMs = Annotated[Number, Field(ge=0, le=60_000)]
+Region = tuple[StrictInt, StrictInt, StrictInt, StrictInt]
 TaskId = Annotated[str, Field(max_length=64)]
 Name = Annotated[str, Field(max_length=128)]
 
@@ -40,20 +43,20 @@ class SnapshotParams(Message):
 class MoveParams(Message):
     """Parameters of ``stage.move``: where to, in the stage's own coordinate; `relative` adds to where it is."""
 
-    z_um: float
-    relative: bool = False
+    z_um: Number
+    relative: StrictBool = False
 
 
 class CameraSetParams(Message):
     """Parameters of ``camera.set``: what is given is changed, and nothing else."""
 
-    exposure_ms: Annotated[float, Field(gt=0, le=3_600_000)] | None = None
-    binning: Annotated[int, Field(ge=1, le=16)] | None = None
-    roi: tuple[int, int, int, int] | None = None
-    gain: float | None = None
-    auto_exposure: bool | None = None
-    auto_gain: bool | None = None
-    auto_white_balance: bool | None = None
+    exposure_ms: Annotated[Number, Field(gt=0, le=3_600_000)] | None = None
+    binning: Annotated[StrictInt, Field(ge=1, le=16)] | None = None
+    roi: Region | None = None
+    gain: Number | None = None
+    auto_exposure: StrictBool | None = None
+    auto_gain: StrictBool | None = None
+    auto_white_balance: StrictBool | None = None
 
 
 class FrameGetParams(Message):
@@ -94,11 +97,11 @@ class FocusRunParams(Message):
     """
 
     method: Literal["search"] = "search"
-    range_um: Annotated[float, Field(gt=0, le=10_000)] | None = None
-    tolerance_um: Annotated[float, Field(gt=0, le=1_000)] | None = None
+    range_um: Annotated[Number, Field(gt=0, le=10_000)] | None = None
+    tolerance_um: Annotated[Number, Field(gt=0, le=1_000)] | None = None
     extremum: Literal["max", "min", "auto"] | None = None
     metric: Name | None = None
-    roi: tuple[int, int, int, int] | None = None
+    roi: Region | None = None
     channel: Name | None = None
 
 

@@ -75,7 +75,7 @@ def explain(
         )
     if "uninitialized device" in reason:
         return ConnectionFailedError(
-            f"{where}{reason}. The line Property,Core,Initialize,1 is missing after the Device lines of the configuration"
+            f"{where}{reason}. The configuration lacks the line Property,Core,Initialize,1 after its Device lines"
         )
     if _HELD.search(reason) and not _LABEL_TWICE.search(reason):
         return DeviceInUseError(

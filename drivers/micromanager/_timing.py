@@ -4,8 +4,9 @@ Micro-Manager tells when a frame reached it, not when its exposure began. Let ``
 exposure time and ``P`` the period of the sequence. The exposure cannot have begun later than ``r − e``. A camera that
 exposes the next frame while it reads out the last one needs at most ``P`` from the end of an exposure to the receipt,
 or it could not keep up; so the exposure began no earlier than ``r − e − P``. When the driver's thread is delayed,
-receipts come late and then in a burst: the lateness that has built up is subtracted too. No frame was exposed before
-its sequence was started.
+receipts come late and then in a burst until it has caught up: the lateness that has built up is subtracted too. No
+frame was exposed before its sequence was started. What this cannot know is a driver that holds frames back for longer
+than a period all the time.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 PERIODS = 8
 """The period is the median of so many intervals between receipts."""
 
-BURST = 0.75
-"""A frame that comes after less than this part of the period has been waiting for its delayed predecessor."""
+REGULAR = (0.75, 1.25)
+"""A frame that comes after an interval within these parts of the period shows that the driver has caught up."""
 
 STAMP_ERROR_NS = 200_000
 """Two clocks are read one after the other."""
@@ -123,9 +124,11 @@ class SequenceTiming:
             frames = number - self._last[0]
             interval_ns = received_ns - self._last[1]
             expected_ns = frames * (median(self._periods_ns) if self._periods_ns else float(interval_ns))
-            burst = interval_ns < BURST * expected_ns
-            self._lateness_ns = max(0.0, (self._lateness_ns if burst else 0.0) + interval_ns - expected_ns)
-            self._periods_ns.append(interval_ns / frames)
+            regular = REGULAR[0] * expected_ns <= interval_ns <= REGULAR[1] * expected_ns
+            catching_up = self._lateness_ns > 0 and interval_ns < REGULAR[0] * expected_ns
+            self._lateness_ns = max(0.0, (0.0 if regular else self._lateness_ns) + interval_ns - expected_ns)
+            if not catching_up:
+                self._periods_ns.append(interval_ns / frames)
         self._last = (number, received_ns)
 
 

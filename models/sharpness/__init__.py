@@ -8,6 +8,7 @@ from microscoped.models.sharpness._metrics import METRICS, Metric, MetricName
 
 __all__ = [
     "METRICS",
+    "Colour",
     "Metric",
     "MetricName",
     "Sharpness",

@@ -46,7 +46,7 @@ def band_power(plane: Plane) -> Power:
     have no expected share in it, at any defocus. It can come out slightly negative where there is nothing to see.
 
     With m and d half the sum and half the difference of the two, the mean product is ⟨m²⟩ − ⟨d²⟩ and its standard error
-    over N pixels is 2·√(⟨m²d²⟩/N): d is noise alone, and is measured where the structure is, which matters for shot noise.
+    over N pixels is 2·√(⟨m²d²⟩/N): d is noise alone, and is weighed where the structure is, as shot noise needs it.
 
     Source: the interlaced split is that of one-image Fourier ring correlation (Koho et al., Nat. Commun. 10:3103,
     2019).
@@ -57,9 +57,9 @@ def band_power(plane: Plane) -> Power:
     even -= ndimage.uniform_filter(even, _NEIGHBOURHOOD_PX)
     odd -= ndimage.uniform_filter(odd, _NEIGHBOURHOOD_PX)
     value = _mean_product(even, odd)
-    shared, noise = 0.5 * (even + odd), 0.5 * (even - odd)
-    shared *= noise
-    return Power(value, 2.0 * (_mean_product(shared, shared) / even.size) ** 0.5)
+    half = np.float32(0.5)
+    product: Plane = (even + odd) * half * (even - odd) * half
+    return Power(value, 2.0 * (_mean_product(product, product) / even.size) ** 0.5)
 
 
 def vollath_power(plane: Plane) -> Power:

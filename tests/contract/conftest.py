@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from scipy import ndimage
 
 from microscoped.drivers.micromanager import MicroManagerMicroscope, demo_config_path
 from microscoped.drivers.micromanager.testing import watch_core_threads
-from microscoped.simulators import SimulatedMicroscope, StageModel
+from microscoped.simulators import BrightfieldScene, BrightfieldSetup, SimulatedMicroscope, StageModel
 from microscoped.simulators.field import FieldScene
 from microscoped.simulators.measured_field import MeasuredField
 from microscoped.simulators.micromanager import build_core
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from microscoped.drivers.protocols import Camera, CameraFrame, Microscope, Pixels
+    from microscoped.simulators import Scene
 
 SLOW_STAGE_CONFIG = """
 Property,Core,Initialize,0
@@ -81,13 +83,24 @@ def recorded() -> SimulatedMicroscope:
     return SimulatedMicroscope(RecordedScene(RecordedStack(planes, z_um, bit_depth=12)), StageModel(speed_um_s=400.0))
 
 
-def refocused() -> SimulatedMicroscope:
+@cache
+def field_scene() -> FieldScene:
     """A weak phase object, as if its field had been measured."""
     y, x = np.mgrid[:64, :64] - 32.0
     phase = 0.8 * np.exp(-((x / 6.0) ** 2 + (y / 5.0) ** 2)) + 0.3 * np.exp(-(((x - 14) / 3.0) ** 2 + (y / 3.0) ** 2))
     field = MeasuredField(np.exp(1j * phase), pixel_um=0.2, wavelength_nm=550.0, medium_index=1.33, focus_um=0.0)
-    scene = FieldScene(field, na=0.5, n_points=13, reach_um=15.0, frame_shape=(64, 64), electrons_per_ms=4000.0)
-    return SimulatedMicroscope(scene, StageModel(speed_um_s=400.0), pixel_size_um=0.2)
+    return FieldScene(field, na=0.5, n_points=13, reach_um=15.0, frame_shape=(64, 64))
+
+
+@cache
+def brightfield_scene() -> BrightfieldScene:
+    """A small piece of tissue."""
+    setup = BrightfieldSetup(shape_px=(64, 64), z_range_um=(-2.0, 14.0), n_source_points=7)
+    return BrightfieldScene(setup, cache=None)
+
+
+def before(scene: Scene) -> SimulatedMicroscope:
+    return SimulatedMicroscope(scene, StageModel(speed_um_s=400.0), pixel_size_um=0.325)
 
 
 def slow_stage(folder: Path) -> MicroManagerMicroscope:
@@ -119,8 +132,10 @@ CASES = [
     Case("simulated-in-core", lambda _: through_core(simulated())),
     Case("recorded", lambda _: recorded()),
     Case("recorded-in-core", lambda _: through_core(recorded())),
-    Case("field", lambda _: refocused()),
-    Case("field-in-core", lambda _: through_core(refocused())),
+    Case("field", lambda _: before(field_scene())),
+    Case("field-in-core", lambda _: through_core(before(field_scene()))),
+    Case("brightfield", lambda _: before(brightfield_scene())),
+    Case("brightfield-in-core", lambda _: through_core(before(brightfield_scene()))),
     Case("simulated-colour", lambda _: simulated(colour=True, bit_depth=8)),
     Case("simulated-colour-in-core", lambda _: through_core(simulated(colour=True, bit_depth=8))),
 ]

@@ -238,7 +238,7 @@ def test_a_core_that_cannot_be_built_is_explained_and_leaves_nothing_open() -> N
 
 def test_a_configuration_that_initialises_nothing_is_explained(tmp_path: Path) -> None:
     text = "Property,Core,Initialize,0\n" + CAMERA + STAGE + ROLES
-    assert "Property,Core,Initialize,1 is missing" in str(failure(tmp_path, text))
+    assert "lacks the line Property,Core,Initialize,1" in str(failure(tmp_path, text))
 
 
 class DeadStage(StageDevice):

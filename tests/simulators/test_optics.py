@@ -61,17 +61,17 @@ def test_a_clear_field_is_one_whatever_the_number_of_layers(n_layers: int, combi
     absorption = np.zeros((n_layers, N, N), np.float32)
     depths = np.arange(n_layers) * 0.7
     images = incoherent_images(absorption, depths, PUPIL, PIXEL, [-3.0, 0.0, 5.0], combination)  # type: ignore[arg-type]
-    assert images == pytest.approx(np.ones_like(images), abs=1e-5)
+    assert np.abs(images - 1).max() < 1e-5
     clear = np.ones((n_layers, N, N), np.complex64)
     imager = AbbeImager(PUPIL, Source.disc(0.6, 7), (N, N), PIXEL, 1.5)
-    assert imager.images(clear, depths, [-3.0, 0.0, 5.0]) == pytest.approx(np.ones((3, N, N)), abs=1e-4)
+    assert np.abs(imager.images(clear, depths, [-3.0, 0.0, 5.0]) - 1).max() < 1e-4
 
 
 def test_a_clear_field_is_one_with_an_aplanatic_objective_of_high_aperture() -> None:
     pupil = Pupil(na=0.95, wavelength_um=0.55)
     imager = AbbeImager(pupil, Source.disc(0.7, 19), (64, 64), 0.12)
     clear = np.ones((1, 64, 64), np.complex64)
-    assert imager.images(clear, [0.0], [0.0, 2.0]) == pytest.approx(np.ones((2, 64, 64)), abs=1e-4)
+    assert np.abs(imager.images(clear, [0.0], [0.0, 2.0]) - 1).max() < 1e-4
 
 
 def test_the_mean_does_not_encode_z() -> None:
@@ -112,16 +112,16 @@ def test_spherical_aberration_phase_and_thickness_tell_the_side(cause: str) -> N
 
 
 def phase_transfer(coherence: float, w20: float) -> float:
-    """Largest transfer of a weak phase grating over all frequencies, at a defocus."""
+    """Largest transfer of weak phase over all frequencies, at a defocus: from the image of a single phase step."""
     n, pixel, strength = 256, 0.1, 0.01
     imager = AbbeImager(PUPIL, Source(DENSE * coherence * 0.9999), (1, n), pixel)
     z = 2 * w20 * PUPIL.wavelength_um / PUPIL.na**2
-    found = []
-    for k in range(2, 46, 2):
-        grating = np.exp(1j * strength * np.cos(2 * np.pi * k * np.arange(n) / n))[None, None].astype(np.complex64)
-        image = imager.images(grating, [0.0], [z])[0, 0]
-        found.append(2 * abs(np.fft.fft(image)[k]) / n / (2 * strength))
-    return max(found)
+    images = []
+    for sign in (1, -1):
+        specimen = np.ones((1, 1, n), np.complex64)
+        specimen[0, 0, 0] = np.exp(1j * sign * strength)
+        images.append(imager.images(specimen, [0.0], [z])[0, 0].astype(float))
+    return float(np.abs(np.fft.fft(images[0] - images[1])[1:]).max() / (4 * strength))
 
 
 @pytest.mark.parametrize(("coherence", "expected"), [(0.3, 0.80), (0.5, 0.53), (0.7, 0.28), (0.9, 0.08)])
@@ -179,14 +179,14 @@ def test_a_source_is_symmetric_and_has_the_moments_of_a_disc(n_points: int) -> N
     points = Source.disc(0.8, n_points).points
     assert len(points) == n_points
     assert points.mean(axis=0) == pytest.approx(0, abs=1e-9)
-    assert (points**2).sum(axis=1).mean() == pytest.approx(0.8**2 / 2, rel=0.02)
+    assert (points**2).sum(axis=1).mean() == pytest.approx(0.8**2 / 2, rel=0.03)
     distances = np.hypot(*(points[:, None] + points[None, :]).transpose(2, 0, 1))
     assert distances.min(axis=1) == pytest.approx(0, abs=1e-9)
 
 
 @pytest.mark.parametrize(("coherence", "n_points"), [(0.5, 12), (0.0, 19), (1.1, 19)])
 def test_impossible_sources_are_refused(coherence: float, n_points: int) -> None:
-    with pytest.raises(ValueError, match="source points|coherence"):
+    with pytest.raises(ValueError, match=r"source points|coherence"):
         Source.disc(coherence, n_points)
 
 
@@ -212,7 +212,7 @@ def wave(n: int, cycles: int, phase: float) -> np.ndarray:
 
 @pytest.mark.parametrize(("cycles", "n"), [(3, 72), (20, 72), (30, 80), (3, 128), (40, 128)])
 def test_camera_pixels_integrate_and_alias(cycles: int, n: int) -> None:
-    fine = wave(64 * 50, cycles, 0.4).reshape(64, 50).mean(axis=1)
+    fine = wave(64 * 500, cycles, 0.4).reshape(64, 500).mean(axis=1)
     assert pixel_matrix(64, n) @ wave(n, cycles, 0.4) == pytest.approx(fine, abs=1e-4)
 
 
@@ -231,13 +231,15 @@ def test_resampling_keeps_band_limited_maps() -> None:
 
 
 def test_images_are_band_limited_along_z() -> None:
-    spacing = 0.73 * axial_nyquist_um(PUPIL)
-    known = np.arange(-8, 9) * spacing
+    spacing = 0.66 * axial_nyquist_um(PUPIL)
+    known = np.arange(-9, 10) * spacing
     wanted = np.array([-4.3, -1.1, 0.0, 0.37, 2.0, 5.9])
     imager = AbbeImager(PUPIL, Source.disc(0.6, 7), (N, N), PIXEL)
     layers = (amplitude(blobs()) * np.exp(0.5j * blobs(5))).astype(np.complex64)
     planes = imager.images(layers, [0.0], known).reshape(known.size, -1)
     direct = imager.images(layers, [0.0], wanted).reshape(wanted.size, -1)
-    assert np.abs(axial_weights(wanted, known) @ planes - direct).max() < 2e-3
+    error = axial_weights(wanted, known) @ planes - direct
+    assert np.abs(error).max() < 2e-3
+    assert error.std() < 5e-3 * direct.std()
     with pytest.raises(ValueError, match="reach"):
         axial_weights([known[-1]], known)

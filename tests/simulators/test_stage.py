@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -212,3 +214,18 @@ def test_focus_follows_scale_and_direction_of_the_stage() -> None:
 def test_contradictory_models_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"must|cannot|outside|not focus"):
         StageModel(**wrong)
+
+
+def test_any_thread_may_stop_a_moving_stage() -> None:
+    clock = ManualClock()
+    stage = make(clock)
+    stage.move_to(200.0)
+    clock.advance_ms(100)
+    stopper = threading.Thread(target=stage.stop)
+    stopper.start()
+    while stopper.is_alive():
+        stage.position_um()
+        stage.optical_z_um(clock())
+    stopper.join()
+    clock.advance_ms(5000)
+    assert stage.position_um() == pytest.approx(10.0, abs=0.01)
