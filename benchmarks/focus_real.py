@@ -5,13 +5,13 @@ socket: nothing of the project is imported. The measured images are those of ``$
 
 How settings are chosen, once for all rows and from the documentation of the data alone:
 
-- *limits* and *range*: the extent of the stack, from any start; where the z is continuous, 4/3 of the farthest start.
+- *limits*: the extent of the stack; where z is continuous, 4/3 of the farthest start to each side of focus.
+- *range*: from any start, all that lies within the limits.
 - *coarse step*: the daemon's default of 3 depths of field where aperture and wavelength are documented; otherwise
   three planes, because a dense stack is recorded no coarser than its depth of field; one plane where there are three.
-- *tolerance*: the daemon's default (a quarter of the depth of field) where that is documented; otherwise one plane.
-- *extremum*: the maximum of contrast; its minimum for a transparent cell in nearly coherent light.
-- *score*: the daemon's default (``band``) on the whole frame; for that cell ``variance``, the score by which its
-  documented focus is a minimum.
+- *tolerance*: half of what the documentation accepts; the other half is left to the score.
+- *extremum*: the maximum of contrast; its minimum for the transparent cell in nearly coherent light (``hl60-field``).
+- *score* and *region*: the daemon's default (``band``), the whole frame.
 
 Starts are all planes at least three tolerances from the documented focus, each also a third of a plane below and above.
 A row passes when at least 95 % of its starts end within the documented tolerance.
@@ -142,9 +142,9 @@ def stack_row(
         "stage": {
             "limits_um": [low_um, high_um],
             "focus_direction": "toward_sample",
-            "arrival_tolerance_um": step_um / 10,
+            "arrival_tolerance_um": step_um / 5,
         },
-        "focus": {"range_um": high_um - low_um, "coarse_step_um": coarse_um, "tolerance_um": step_um},
+        "focus": {"range_um": high_um - low_um, "coarse_step_um": coarse_um, "tolerance_um": accept_um / 2},
     }
     hits = sum(abs(z - focus_um) <= accept_um + 1e-9 for z in planes)
     return Row(
@@ -155,7 +155,7 @@ def stack_row(
         accept_um=accept_um,
         planes_um=planes,
         starts_um=tuple(starts),
-        declared=f"max of band, whole frame, {low_um:g} … {high_um:g}, coarse {coarse_um:.3g}, tolerance {step_um:.3g}",
+        declared=f"max of band, whole frame, {low_um:g} … {high_um:g}, coarse {coarse_um:.3g}, tolerance {accept_um / 2:.3g}",
         random=hits / len(planes),
         counts=counts,
     )
@@ -172,7 +172,7 @@ def sparse_row(name: str, data: Path, which: str) -> Row:
         {"path": data / "bf-sephace", "files": f"set1_{which}_*.ics", "z_pattern": r"Z([\d.]+)\.ics"},
         planes,
         planes[1],
-        0.01,
+        min(planes[1] - planes[0], planes[2] - planes[1]) / 2,
         counts=False,
     )
     outer = (planes[0], planes[-1])
@@ -246,13 +246,13 @@ def field_row(data: Path) -> Row:
             },
             "optics": {"na": na, "wavelength_nm": wavelength_nm, "immersion_index": index, "pixel_size_um": 0.139},
             "stage": {"limits_um": [-range_um, range_um], "focus_direction": "toward_sample"},
-            "focus": {"range_um": range_um, "extremum": "min", "metric": "variance"},
+            "focus": {"range_um": 2 * range_um, "extremum": "min", "tolerance_um": accept_um / 2},
         },
         focus_um=0.0,
         accept_um=accept_um,
         planes_um=(),
         starts_um=continuous_starts(3 * accept_um, farthest_um, CONTINUOUS_STARTS),
-        declared=f"min of variance, whole frame, ±{range_um:.3g} µm in the limits, coarse 3 DoF, tolerance ¼ DoF",
+        declared=f"min of band, whole frame, {-range_um:.3g} … {range_um:.3g}, coarse 3 DoF, tolerance {accept_um / 2:g}",
         random=accept_um / range_um,
     )
 
@@ -267,13 +267,13 @@ def demo_row() -> Row:
         config={
             "microscope": {"kind": "micromanager", "config_file": "demo"},
             "stage": {"limits_um": [-range_um, range_um], "focus_direction": "toward_sample"},
-            "focus": {"range_um": range_um},
+            "focus": {"range_um": 2 * range_um, "tolerance_um": accept_um / 2},
         },
         focus_um=0.0,
         accept_um=accept_um,
         planes_um=(),
         starts_um=continuous_starts(3 * accept_um, farthest_um, 20),
-        declared=f"max of band, whole frame, ±{range_um:.3g} µm in the limits, optics unknown: coarse 3, tolerance ¼",
+        declared=f"max of band, whole frame, {-range_um:.3g} … {range_um:.3g}, coarse 3 (default: optics unknown), tolerance 0.25",
         random=accept_um / range_um,
         required=1.0,
     )

@@ -31,7 +31,7 @@ class Faults:
     stage_stuck
         The stage accepts commands and does not move.
     stage_failures
-        So many next commands to the stage raise ``StageError``.
+        So many next questions and commands to the stage raise ``StageError``.
     busy_lies
         The stage says that it is not busy, at once and always.
     drift_um_s

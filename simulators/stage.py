@@ -151,8 +151,15 @@ class SimulatedStage:
         return self.model.focus_direction
 
     def position_um(self) -> float:
-        """Return what the encoder reads: with lag, without backlash, positioning error and drift."""
+        """Return what the encoder reads: with lag, without backlash, positioning error and drift.
+
+        Raises
+        ------
+        StageError
+            An injected fault.
+        """
         with self._lock:
+            self._fail_if_injected()
             now_ns = self._notice_faults()
             segment = self._segments[-1]
             return self._quantised(segment.motor_at(segment.seconds(now_ns)))
@@ -166,10 +173,8 @@ class SimulatedStage:
             The target lies outside the mechanical range, or an injected fault.
         """
         with self._lock:
+            self._fail_if_injected()
             now_ns = self._notice_faults()
-            if self._faults.stage_failures > 0:
-                self._faults.stage_failures -= 1
-                raise StageError(f"{self._name}: the controller does not answer (simulated)")
             if not self.model.low_um <= z_um <= self.model.high_um:  # also refuses NaN
                 raise StageError(
                     f"{self._name}: position {z_um} µm is out of range ({self.model.low_um} … {self.model.high_um} µm)"
@@ -183,8 +188,15 @@ class SimulatedStage:
             self._begin(now_ns, target_um=target, jitter_um=jitter if moved else None)
 
     def is_busy(self) -> bool:
-        """Return whether the ramp runs; the lag may still settle after it."""
+        """Return whether the ramp runs; the lag may still settle after it.
+
+        Raises
+        ------
+        StageError
+            An injected fault.
+        """
         with self._lock:
+            self._fail_if_injected()
             now_ns = self._notice_faults()
             segment = self._segments[-1]
             return not self._faults.busy_lies and segment.seconds(now_ns) < segment.duration_s
@@ -210,6 +222,11 @@ class SimulatedStage:
             mechanical = segment.played_at(t_s, self.model.backlash_um) + segment.jitter_at(t_s)
             drift = segment.drift_um + segment.drift_um_s * t_s
             return (mechanical - self.model.focus_um) * self.model.focus_per_stage + drift
+
+    def _fail_if_injected(self) -> None:
+        if self._faults.stage_failures > 0:
+            self._faults.stage_failures -= 1
+            raise StageError(f"{self._name}: the controller does not answer (simulated)")
 
     def _quantised(self, z_um: float) -> float:
         step = self.model.resolution_um

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from microscoped.drivers import Optics
+from microscoped.simulators.brightfield import BrightfieldScene, BrightfieldSetup
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -23,3 +26,10 @@ def data_dir() -> Path:
     if folder is None:
         pytest.skip("measured images are absent: set MICROSCOPED_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_scene() -> BrightfieldScene:
+    """A stained section that is rendered in a moment; focus at optical 0."""
+    optics = Optics(na=0.5, wavelength_nm=550, immersion_index=1.0, pixel_size_um=0.325)
+    return BrightfieldScene(BrightfieldSetup(optics=optics, shape_px=(64, 64), z_range_um=(-8.0, 8.0)), cache=None)
