@@ -12,7 +12,6 @@ import pytest
 from scipy import ndimage
 
 from microscoped.drivers.micromanager import MicroManagerMicroscope, demo_config_path
-from microscoped.drivers.micromanager.testing import watch_core_threads
 from microscoped.simulators import BrightfieldScene, BrightfieldSetup, SimulatedMicroscope, StageModel
 from microscoped.simulators.field import FieldScene
 from microscoped.simulators.measured_field import MeasuredField
@@ -160,11 +159,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def closed(case: Case, tmp_path: Path) -> Iterator[Microscope]:
+def closed(case: Case, tmp_path: Path) -> Microscope:
     """The microscope, not open yet."""
-    with watch_core_threads() as calls:
-        yield case.make(tmp_path)
-    calls.check()
+    return case.make(tmp_path)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 
 from microscoped.drivers.micromanager import MicroManagerMicroscope, close_core, demo_config_path
 from microscoped.drivers.micromanager._core import new_core
+from microscoped.drivers.micromanager._microscope import _unwrapped
 
 OPEN = """
     import os
@@ -68,6 +69,6 @@ def test_closing_a_microscope_whose_core_is_gone_does_not_raise() -> None:
     with microscope:
         microscope.camera.start()
         assert microscope._core is not None
-        close_core(microscope._core)
+        close_core(_unwrapped(microscope._core))
     with microscope:
         assert microscope.camera.snap().number == 0
