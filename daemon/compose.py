@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
 import zmq
@@ -232,8 +232,8 @@ class Daemon:
             self._context.term()
             raise
         self.endpoints = self._sockets.endpoints()
-        names = {"control": self.endpoints.control, "events": self.endpoints.events, "frames": self.endpoints.frames}
-        self.state = State(settings=core_settings(config, names), session=str(uuid.uuid4()), began_ns=clock())
+        settings = core_settings(config, asdict(self.endpoints))
+        self.state = State(settings, session=str(uuid.uuid4()), began_ns=clock())
         self._loop = Loop(
             self.state,
             microscope or build_microscope(config),

@@ -99,18 +99,26 @@ class CameraWork:
         self.streaming = False
         self._camera.stop()
 
-    def pump(self) -> None:
-        """Take and post what the stream has; notice when it has died."""
+    def pump(self) -> bool:
+        """Take and post one frame of the stream, if there is one; notice when it has died.
+
+        Returns
+        -------
+        Whether a frame was taken, so that more may wait. One at a time: a camera that gives frames faster than they
+        can be fetched must not keep the thread from its commands.
+        """
         if not self.streaming:
-            return
+            return False
         try:
             running = self._camera.is_running()
-            while (frame := self._camera.take()) is not None:
+            frame = self._camera.take()
+            if frame is not None:
                 lost = max(0, frame.number - self._next_number)
                 self._next_number = frame.number + 1
                 self._latest = self._stamp(frame, lost=lost, streamed=True)
                 self._deadline_ns = self._latest.in_hand_ns + self._patience_ns(frame.exposure_ms)
                 self._post(FrameTaken(self._latest))
+                return True
             if not running:
                 raise CameraError("the camera's sequence stopped running by itself; check its cable and power")
             if self._clock() > self._deadline_ns:
@@ -119,6 +127,7 @@ class CameraWork:
             self.streaming = False
             self._end_failed()
             self._post(StreamEnded(error))
+        return False
 
     def _begin(self) -> None:
         self._camera.start(None)

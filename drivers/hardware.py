@@ -138,6 +138,7 @@ class HardwareThread:
         self._closing = threading.Event()
         self._stop_lane = StopLane(post, clock)
         self._lanes = {"stage": _Lane(), "camera": _Lane(), "query": _Lane()}
+        self._more_frames = False
         self._thread = threading.Thread(target=self._run, name="hardware", daemon=True)
 
     def start(self) -> None:
@@ -246,8 +247,8 @@ class HardwareThread:
         return self._stopped.is_set() or (command is not None and command.id in self._cancelled)
 
     def _turn(self, camera: CameraWork, stage: StageWork) -> None:
-        self._receive(self._wait_ns(streaming=camera.streaming))
-        camera.pump()
+        self._receive(0 if self._more_frames else self._wait_ns(streaming=camera.streaming))
+        self._more_frames = camera.pump()
         for lane in self._lanes.values():
             self._advance(lane, camera, stage)
         stage.read_resting()

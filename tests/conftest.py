@@ -1,19 +1,26 @@
-"""Fixtures that every room of the tests shares."""
+"""Fixtures that every room of the tests shares: measured images, small scenes, running daemons."""
 
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from microscoped.daemon.client import Scope
+from microscoped.daemon.compose import Daemon
+from microscoped.daemon.config import Config
 from microscoped.drivers import Optics
 from microscoped.drivers.micromanager.testing import watch_core_threads
+from microscoped.simulators import Faults, SimulatedMicroscope, StageModel
 from microscoped.simulators.brightfield import BrightfieldScene, BrightfieldSetup
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
+
+    from microscoped.daemon.runtime.loop import Watcher
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -46,3 +53,90 @@ def core_belongs_to_one_thread() -> Iterator[None]:
     with watch_core_threads() as calls:
         yield
     calls.check()
+
+
+@pytest.fixture(scope="session")
+def scene() -> BrightfieldScene:
+    """A stained section, small enough to be rendered in a moment."""
+    optics = Optics(na=0.5, wavelength_nm=550, immersion_index=1.0, pixel_size_um=0.325)
+    return BrightfieldScene(BrightfieldSetup(optics=optics, shape_px=(128, 128), z_range_um=(-12.0, 12.0)), cache=None)
+
+
+CONFIG: dict[str, dict[str, Any]] = {
+    "optics": {"na": 0.5, "wavelength_nm": 550, "pixel_size_um": 0.325},
+    "stage": {
+        "limits_um": [-20, 20],
+        "max_step_um": 15,
+        "focus_direction": "toward_sample",
+        "overshoot_um": 1,
+        "settle_ms": 5,
+        "timeout_s": 2,
+    },
+    "camera": {"frame_allowance_s": 0.5},
+    "focus": {"range_um": 8},
+    "network": dict.fromkeys(("control", "events", "frames"), "tcp://127.0.0.1:*"),
+}
+
+
+class Rig:
+    """A running daemon, and the simulated microscope behind it."""
+
+    def __init__(self, daemon: Daemon, microscope: SimulatedMicroscope) -> None:
+        self.daemon = daemon
+        self.microscope = microscope
+        self.faults = microscope.faults
+        self.exit_code: int | None = None
+        self._thread = threading.Thread(target=self._run, name="loop")
+        self._thread.start()
+        self.scope = Scope(daemon.endpoints.control, timeout_s=10)
+
+    def _run(self) -> None:
+        self.exit_code = self.daemon.run()
+
+    def end(self) -> None:
+        if self._thread.is_alive():
+            self.daemon.shut_down("the test is over")
+        self._thread.join(20)
+        self.scope.close()
+        assert not self._thread.is_alive()
+
+
+def _rigs(scene: BrightfieldScene) -> Iterator[Callable[..., Rig]]:
+    rigs: list[Rig] = []
+
+    def start(
+        changes: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        stage: StageModel | None = None,
+        watch: Watcher | None = None,
+        ready: bool = True,
+    ) -> Rig:
+        microscope = SimulatedMicroscope(scene, stage or StageModel(start_um=4.0), faults=Faults())
+        content = {section: {**values, **(changes or {}).get(section, {})} for section, values in CONFIG.items()}
+        rig = Rig(Daemon(Config.model_validate(content), microscope=microscope, watch=watch), microscope)
+        rigs.append(rig)
+        while ready and rig.scope.status()["state"] == "STARTING":
+            pass
+        return rig
+
+    yield start
+    for rig in rigs:
+        rig.end()
+        assert rig.exit_code == 0
+
+
+@pytest.fixture
+def start_rig(scene: BrightfieldScene) -> Iterator[Callable[..., Rig]]:
+    """Start daemons; all of them are ended, and must have ended cleanly."""
+    yield from _rigs(scene)
+
+
+@pytest.fixture(scope="module")
+def start_rig_module(scene: BrightfieldScene) -> Iterator[Callable[..., Rig]]:
+    """The same, for a whole module."""
+    yield from _rigs(scene)
+
+
+@pytest.fixture
+def rig(start_rig: Callable[..., Rig]) -> Rig:
+    return start_rig()

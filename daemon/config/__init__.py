@@ -1,6 +1,6 @@
 """``config.yaml``: what it can say, and how it is read."""
 
-from microscoped.daemon.config.load import DEMO, ConfigError, load_config, parse_config
+from microscoped.daemon.config.load import DEMO, ConfigError, load_config, parse_config, template
 from microscoped.daemon.config.models import (
     CameraConfig,
     Config,
@@ -31,4 +31,5 @@ __all__ = [
     "StageConfig",
     "load_config",
     "parse_config",
+    "template",
 ]

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Hashable
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from microscoped.daemon.config.models import Config, FieldConfig, MicroManagerConfig, RecordedConfig
+from microscoped.daemon.config.models import Config, FieldConfig, KeyProblemError, MicroManagerConfig, RecordedConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 DEMO = "demo"
 """A ``config_file`` of this name is the packaged demonstration microscope, not a file."""
 
+TEMPLATE_NAME = "template.yaml"
+SHOWN = 80
+"""Characters of a wrong value that are shown."""
+
 
 class ConfigError(Exception):
     """The configuration cannot be used; the message has one line for each thing that is wrong with it."""
+
+
+def template() -> str:
+    """Return the packaged configuration: complete, commented, and that of the demonstration microscope."""
+    return resources.files("microscoped.daemon.config").joinpath(TEMPLATE_NAME).read_text(encoding="utf-8")
 
 
 def load_config(path: Path) -> Config:
@@ -33,8 +45,10 @@ def load_config(path: Path) -> Config:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; 'microscoped init {path}' writes one to begin with") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8 in your editor") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}; give the path of a readable file") from None
     config = parse_config(text, str(path))
     return _with_absolute_paths(config, path.resolve().parent)
 
@@ -47,60 +61,130 @@ def parse_config(text: str, name: str = "configuration") -> Config:
     ConfigError
         As `load_config`.
     """
-    try:
-        root = yaml.compose(text, yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line = f"{name}:{mark.line + 1}" if mark is not None else name
-        raise ConfigError(f"{line}: not YAML: {error.problem}; check indentation, colons and quotes") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{name}: not YAML: {error}") from None
+    root, content = _read_yaml(text, name)
     if root is None:
         return Config()
-    if not isinstance(root, yaml.MappingNode):
-        raise ConfigError(f"{name}:1: a configuration is a mapping of sections such as 'stage:'")
-    _refuse_duplicates(root, name)
-    content: dict[str, Any] = yaml.safe_load(text)
     try:
         return Config.model_validate({key: {} if value is None else value for key, value in content.items()})
     except ValidationError as error:
-        problems = [_problem(root, item["loc"], item, name) for item in error.errors(include_url=False)]
-        raise ConfigError("\n".join(problems)) from None
+        problems = [_problem(root, item, name) for item in error.errors(include_url=False)]
+        # The demand for a tag is said once; what follows from the lack of it is noise.
+        raise ConfigError("\n".join(dict.fromkeys(problems))) from None
 
 
-def _refuse_duplicates(node: yaml.Node, name: str) -> None:
+def _read_yaml(text: str, name: str) -> tuple[yaml.MappingNode | None, dict[str, Any]]:
+    """Return the nodes, which know their lines, and the content; ``None`` for an empty file."""
+    try:
+        root = yaml.compose(text, yaml.SafeLoader)
+        if root is None:
+            return None, {}
+        if not isinstance(root, yaml.MappingNode):
+            raise ConfigError(f"{name}:{root.start_mark.line + 1}: a configuration is a mapping of sections like 'stage:'")
+        _refuse_odd_keys(root, name, [])
+        content: dict[str, Any] = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        line = f"{name}:{mark.line + 1}" if mark is not None else name
+        raise ConfigError(
+            f"{line}: not YAML: {error.problem}; check indentation (spaces, no tabs), colons and quotes"
+        ) from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"{name}: not YAML: {str(error).splitlines()[0]}; save it anew as plain text") from None
+    return root, content
+
+
+def _refuse_odd_keys(node: yaml.Node, name: str, above: list[yaml.Node]) -> None:
+    """Refuse keys that stand twice or are no words, and anchors that contain themselves."""
+    if any(node is other for other in above):
+        line = node.start_mark.line + 1
+        raise ConfigError(f"{name}:{line}: this anchor contains itself; write the values out")
     if isinstance(node, yaml.MappingNode):
         seen: dict[str, int] = {}
         for key, value in node.value:
+            line = key.start_mark.line + 1
+            if not isinstance(key.value, Hashable) or not isinstance(key, yaml.ScalarNode):
+                raise ConfigError(f"{name}:{line}: a key is one word followed by a colon; this one is a list or a mapping")
             if key.value in seen:
                 raise ConfigError(
-                    f"{name}:{key.start_mark.line + 1}: the key {key.value!r} stands here a second time "
+                    f"{name}:{line}: the key {key.value!r} stands here a second time "
                     f"(first in line {seen[key.value]}); keep one of them"
                 )
-            seen[key.value] = key.start_mark.line + 1
-            _refuse_duplicates(value, name)
+            seen[key.value] = line
+            _refuse_odd_keys(value, name, [*above, node])
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
-            _refuse_duplicates(value, name)
+            _refuse_odd_keys(value, name, [*above, node])
 
 
-def _problem(root: yaml.MappingNode, where: Sequence[str | int], item: Any, name: str) -> str:  # noqa: ANN401 - pydantic
+def _problem(root: yaml.MappingNode, item: Any, name: str) -> str:  # noqa: ANN401 - pydantic's error
+    where: Sequence[str | int] = item["loc"]
     # A choice between kinds of microscope stands in pydantic's path, but not in the file.
     parts = [part for at, part in enumerate(where) if not (at == 1 and where[0] == "microscope")]
-    line = _line(root, parts)
+    kind, found = item["type"], item.get("ctx", {}).get("error")
+    if isinstance(found, KeyProblemError):
+        parts.append(found.key)
+    elif kind in ("union_tag_not_found", "union_tag_invalid"):
+        parts.append("kind")
     key = ".".join(map(str, parts)) or "configuration"
-    kind = item["type"]
-    if kind == "extra_forbidden":
-        known = ", ".join(_siblings(parts[:-1], item)) or "see 'microscoped init'"
-        return f"{name}:{line}: {key}: there is no such key; known here: {known}"
+    place = f"{name}:{_line(root, parts)}: {key}"
+    if kind in ("extra_forbidden", "invalid_key"):
+        return f"{place}: there is no such key{_hint(parts, item)}"
     if kind == "missing":
-        return f"{name}:{line}: {key}: is required; add it"
-    if kind in ("union_tag_not_found", "union_tag_invalid"):
-        return f"{name}:{line}: {key}.kind: must be one of micromanager, simulated, recorded, field"
+        return f"{place}: is required; add it"
+    if kind == "union_tag_not_found":
+        return f"{place}: is required: one of micromanager, simulated, recorded, field"
+    if kind == "union_tag_invalid":
+        return f"{place} = {_shown(item['input'].get('kind'))}: must be one of micromanager, simulated, recorded, field"
+    if kind in ("model_type", "model_attributes_type"):
+        return f"{place} = {_shown(item['input'])}: is a section; put its keys below it, indented, or take it out"
     message = item["msg"].removeprefix("Value error, ")
-    if kind == "value_error":
-        return f"{name}:{line}: {key}: {message}"
-    return f"{name}:{line}: {key} = {item['input']!r}: {message[:1].lower()}{message[1:]}"
+    if isinstance(found, KeyProblemError):
+        return f"{place}: {message}"
+    return f"{place} = {_shown(item['input'])}: {message[:1].lower()}{message[1:]}"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+
+
+def _hint(parts: Sequence[str | int], item: Any) -> str:  # noqa: ANN401 - pydantic's error
+    """What to write instead of an unknown key."""
+    wrong, known = str(parts[-1]), _siblings(parts[:-1], item)
+    if len(parts) == 1:
+        homes = [section for section, keys in _sections() if wrong in keys]
+        if homes:
+            return f"; it belongs under {' or '.join(f'{home}:' for home in homes)}"
+    near = difflib.get_close_matches(wrong, known, 1)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    return f"{meant}; known here: {', '.join(known)}" if known else f"{meant}; take it out"
+
+
+def _sections() -> Iterator[tuple[str, set[str]]]:
+    for section, field in Config.model_fields.items():
+        yield section, {key for model in _models(field.annotation) for key in model.model_fields}
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:  # noqa: ANN401 - any annotation
+    """The models among the alternatives of an annotation."""
+    options = getattr(annotation, "__args__", (annotation,))
+    return [option for option in options if isinstance(option, type) and issubclass(option, BaseModel)]
+
+
+def _siblings(parts: Sequence[str | int], item: Any) -> list[str]:  # noqa: ANN401 - pydantic's error
+    """Keys that are allowed where an unknown one stands."""
+    kinds: list[type[BaseModel]] = [Config]
+    for at, part in enumerate(parts):
+        kinds = [
+            model
+            for kind in kinds
+            if str(part) in kind.model_fields
+            for model in _models(kind.model_fields[str(part)].annotation)
+        ]
+        if at == 0 and part == "microscope":
+            tag = str(item["loc"][1])
+            kinds = [kind for kind in kinds if tag in str(kind.model_fields["kind"].annotation)]
+    return [name for kind in kinds for name in kind.model_fields]
 
 
 def _line(root: yaml.Node, parts: Sequence[str | int]) -> int:
@@ -118,23 +202,6 @@ def _line(root: yaml.Node, parts: Sequence[str | int]) -> int:
     return line + 1
 
 
-def _siblings(parts: Sequence[str | int], item: Any) -> list[str]:  # noqa: ANN401 - pydantic's error
-    """Keys that are allowed where an unknown one stands."""
-    kinds: list[Any] = [Config]
-    for part in parts:
-        fields = [kind.model_fields[str(part)].annotation for kind in kinds if str(part) in kind.model_fields]
-        kinds = [
-            option
-            for annotation in fields
-            for option in (annotation.__args__ if hasattr(annotation, "__args__") else (annotation,))
-            if hasattr(option, "model_fields")
-        ]
-    if len(kinds) > 1:
-        tag = str(item["loc"][1])
-        kinds = [kind for kind in kinds if tag in str(kind.model_fields["kind"].annotation)]
-    return [name for kind in kinds for name in kind.model_fields]
-
-
 def _with_absolute_paths(config: Config, folder: Path) -> Config:
     microscope = config.microscope
     changes: dict[str, Any] = {}
@@ -148,4 +215,4 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
     return config.model_copy(update={"microscope": microscope.model_copy(update=changes)})
 
 
-__all__ = ["DEMO", "ConfigError", "load_config", "parse_config"]
+__all__ = ["DEMO", "ConfigError", "load_config", "parse_config", "template"]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from microscoped.drivers.optics import Optics
 from microscoped.drivers.protocols import FocusDirection
@@ -20,10 +21,30 @@ Roi = tuple[
 ]
 
 
+class KeyProblemError(ValueError):
+    """Values that do not fit together; `key` is the one to be pointed at, within its section."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
 class Section(BaseModel):
     """A part of the configuration: frozen, and refusing keys that it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_switch_as_number(cls, values: Any) -> Any:  # noqa: ANN401 - whatever stands there
+        """Refuse ``yes``, ``no``, ``on`` and ``off`` where a number belongs: pydantic would read 1 and 0."""
+        for key, field in cls.model_fields.items():
+            value = values.get(key) if isinstance(values, dict) else None
+            if isinstance(value, bool) and field.annotation is not bool and bool not in get_args(field.annotation):
+                raise KeyProblemError(
+                    key, f"{key} is a switch here (YAML reads yes, no, on, off as true and false); give a value or null"
+                )
+        return values
 
 
 class SimulatedStageConfig(Section):
@@ -39,6 +60,16 @@ class SimulatedStageConfig(Section):
     start_um: float = 0.0
     focus_um: float = 0.0
     focus_direction: FocusDirection = FocusDirection.TOWARD_SAMPLE
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low_um >= self.high_um:
+            raise KeyProblemError("high_um", f"high_um {self.high_um:g} must be above low_um {self.low_um:g}")
+        if not self.low_um <= self.start_um <= self.high_um:
+            raise KeyProblemError(
+                "start_um", f"start_um {self.start_um:g} must lie in low_um … high_um, {self.low_um:g} … {self.high_um:g}"
+            )
+        return self
 
 
 class MicroManagerConfig(Section):
@@ -140,10 +171,25 @@ class RecordedConfig(Section):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
+        if self.step_um == 0:
+            raise KeyProblemError("step_um", "step_um is 0, which puts no two planes apart; give their spacing")
         given = [name for name in ("step_um", "z_file", "z_pattern") if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} both say where the planes lie; keep one of them")
+            raise KeyProblemError(given[1], f"{' and '.join(given)} say where the planes lie; keep one of them")
         return self
+
+    @field_validator("z_pattern")
+    @classmethod
+    def _has_group(cls, pattern: str | None) -> str | None:
+        if pattern is None:
+            return None
+        try:
+            groups = re.compile(pattern).groups
+        except re.error as error:
+            raise ValueError(f"is no regular expression: {error}") from None
+        if groups < 1:
+            raise ValueError(f"{pattern!r} has no group: put the digits of z in parentheses, as in 'z([-+.0-9]+)'")
+        return pattern
 
 
 class FieldConfig(Section):
@@ -201,7 +247,11 @@ class OpticsConfig(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.na is not None and self.na >= self.immersion_index:
-            raise ValueError(f"na {self.na:g} must be below immersion_index {self.immersion_index:g}")
+            raise KeyProblemError(
+                "na",
+                f"na {self.na:g} must be below immersion_index {self.immersion_index:g}; for an immersion objective set "
+                "immersion_index (water 1.33, oil 1.515)",
+            )
         return self
 
     def known(self, pixel_size_um: float | None = None) -> Optics | None:
@@ -257,7 +307,7 @@ class StageConfig(Section):
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.limits_um is not None and self.limits_um[0] >= self.limits_um[1]:
-            raise ValueError(f"limits_um {list(self.limits_um)} must rise: [lowest, highest]")
+            raise KeyProblemError("limits_um", f"limits_um {list(self.limits_um)} must rise: [lowest, highest]")
         return self
 
 
@@ -331,17 +381,34 @@ class EnginesConfig(Section):
 
 
 class NetworkConfig(Section):
-    """Where the daemon listens: three ZeroMQ endpoints, on this computer only."""
+    """Where the daemon listens: three ZeroMQ endpoints, on this computer only; port ``*`` takes a free one."""
 
-    control: Annotated[str, Field(pattern=r"^tcp://(127\.0\.0\.1|localhost|\[::1\]):(\*|\d{1,5})$")] = (
-        "tcp://127.0.0.1:5770"
-    )
-    events: Annotated[str, Field(pattern=r"^tcp://(127\.0\.0\.1|localhost|\[::1\]):(\*|\d{1,5})$")] = (
-        "tcp://127.0.0.1:5771"
-    )
-    frames: Annotated[str, Field(pattern=r"^tcp://(127\.0\.0\.1|localhost|\[::1\]):(\*|\d{1,5})$")] = (
-        "tcp://127.0.0.1:5772"
-    )
+    control: str = "tcp://127.0.0.1:5770"
+    events: str = "tcp://127.0.0.1:5771"
+    frames: str = "tcp://127.0.0.1:5772"
+
+    @field_validator("control", "events", "frames")
+    @classmethod
+    def _loopback(cls, endpoint: str) -> str:
+        found = re.fullmatch(r"tcp://(127\.0\.0\.1|localhost):(\*|\d+)", endpoint)
+        if found is None:
+            raise ValueError(
+                "must be tcp://127.0.0.1:PORT: the daemon listens on this computer only, because whoever can "
+                "reach it can move the stage"
+            )
+        if found[2] != "*" and not 0 < int(found[2]) < 65536:
+            raise ValueError(f"port {found[2]} must lie between 1 and 65535; * takes a free one")
+        return endpoint
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        first: dict[str, str] = {}
+        for name in ("control", "events", "frames"):
+            port = getattr(self, name).rpartition(":")[2]
+            if port != "*" and port in first:
+                raise KeyProblemError(name, f"port {port} is that of {first[port]} already; give each its own")
+            first[port] = name
+        return self
 
 
 class Config(Section):
@@ -358,7 +425,9 @@ class Config(Section):
     @model_validator(mode="after")
     def _simulated_optics(self) -> Self:
         if isinstance(self.microscope, SimulatedConfig) and self.optics.known() is None:
-            raise ValueError("a simulated microscope needs optics.na, optics.wavelength_nm and optics.pixel_size_um")
+            raise KeyProblemError(
+                "optics", "a simulated microscope needs optics.na, optics.wavelength_nm and optics.pixel_size_um; add them"
+            )
         return self
 
 
@@ -367,6 +436,7 @@ __all__ = [
     "Config",
     "FieldConfig",
     "FocusConfig",
+    "KeyProblemError",
     "MicroManagerConfig",
     "NetworkConfig",
     "OpticsConfig",

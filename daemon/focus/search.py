@@ -142,7 +142,10 @@ def _search(settings: SearchSettings) -> _Steps:
     extremum: Extremum | None = settings.extremum if settings.extremum != "auto" else None
     if extremum != "max":
         dip = _dip_of(run)
-        if dip is None:
+        if dip is None and extremum == "min":
+            # Where contrast is greatest says nothing of where it dips: the whole range is sampled finer.
+            dip = yield from _look_for_dip(run)
+        elif dip is None:
             yield from run.scan(_fine_positions(run))
             dip = _dip_of(run)
         if extremum is None:
@@ -205,6 +208,17 @@ def _fine_positions(run: _Run) -> list[float]:
     gaps = [(curve[i].z_um, curve[i + 1].z_um) for i in (best - 1, best) if 0 <= i < len(curve) - 1]
     pieces = min(_FINE_STEPS, (run.left - _RESERVE) // len(gaps) + 1)
     return [low + (high - low) * index / pieces for low, high in gaps for index in range(1, pieces)]
+
+
+def _look_for_dip(run: _Run) -> Generator[Probe, Sample, Dip | None]:
+    """Halve all gaps until a dip shows, the finest sampling is reached, or the images are spent."""
+    pieces = 1
+    while pieces < _FINE_STEPS and run.left >= len(run.curve) - 1 + _RESERVE:
+        yield from run.scan(midpoints(run.curve))
+        pieces *= 2
+        if (dip := _dip_of(run)) is not None:
+            return dip
+    return None
 
 
 def _dip_of(run: _Run) -> Dip | None:

@@ -10,7 +10,7 @@ import zmq
 from microscoped.daemon.core.inputs import Peer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
 CONTROL_BYTES = 1_000_000
 SUBSCRIBE_BYTES = 4_096
@@ -94,7 +94,7 @@ class Sockets:
                 self.control.send_multipart(frames, zmq.NOBLOCK)
             else:
                 self.control.send_multipart([*frames, pixels], zmq.NOBLOCK, copy=False)
-        except (zmq.Again, zmq.ZMQError):
+        except zmq.ZMQError:
             return
 
     def publish(self, topic: str, payload: bytes) -> None:
@@ -128,9 +128,4 @@ class Sockets:
             socket.close()
 
 
-def as_mapping(endpoints: Endpoints) -> Mapping[str, str]:
-    """Endpoints by name."""
-    return {"control": endpoints.control, "events": endpoints.events, "frames": endpoints.frames}
-
-
-__all__ = ["CONTROL_BYTES", "SUBSCRIBE_BYTES", "AddressInUseError", "Endpoints", "Sockets", "as_mapping"]
+__all__ = ["CONTROL_BYTES", "SUBSCRIBE_BYTES", "AddressInUseError", "Endpoints", "Sockets"]

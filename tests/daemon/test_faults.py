@@ -12,7 +12,7 @@ from microscoped.simulators import StageModel
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.daemon.conftest import Rig
+    from tests.conftest import Rig
 
 
 def test_a_stuck_stage_is_a_fault_until_it_is_mended_and_resumed(rig: Rig) -> None:

@@ -14,7 +14,7 @@ import zmq
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.daemon.conftest import Rig
+    from tests.conftest import Rig
 
 
 def request(op: str | None = "ping", **changes: object) -> bytes:

@@ -16,7 +16,7 @@ from microscoped.simulators import StageModel
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.daemon.conftest import Rig
+    from tests.conftest import Rig
 
 SLOW_STAGE = StageModel(start_um=-10.0, speed_um_s=10.0)
 

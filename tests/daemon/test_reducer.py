@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from microscoped.daemon.core import Effect, Input
-    from tests.daemon.conftest import Rig
+    from tests.conftest import Rig
 
 PEER = Peer(b"client")
 

@@ -130,6 +130,14 @@ def test_dips_between_two_maxima_are_found(extremum: ExtremumChoice, focus: floa
     assert result.z_um == pytest.approx(focus, abs=config.tolerance_um)
 
 
+@pytest.mark.parametrize("center", [-5.0, -3.0, -1.0, 2.0, 4.5])
+def test_a_declared_dip_is_found_far_from_the_brightest_of_few_probes(center: float) -> None:
+    config = replace(PLAIN, center_um=center, low_um=-7.0, high_um=7.0, coarse_step_um=10.0, extremum="min")
+    result, _ = run(config, on(lambda z: 0.25 + 1.0 - math.exp(-(z**2) / 8.0) - 0.02 * z))
+    assert result.focused, result.reason
+    assert result.z_um == pytest.approx(0.08, abs=config.tolerance_um)
+
+
 def test_two_maxima_with_a_shallow_valley_are_undecided() -> None:
     def layers(z_um: float) -> float:
         return SHAPES["gauss"](z_um + 1.5) + 0.8 * SHAPES["gauss"](z_um - 1.5)

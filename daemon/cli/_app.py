@@ -1,0 +1,44 @@
+"""All commands in one application."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from microscoped.daemon import __version__
+from microscoped.daemon.cli._check import check
+from microscoped.daemon.cli._demo import demo
+from microscoped.daemon.cli._init import init
+from microscoped.daemon.cli._run import run
+from microscoped.daemon.cli._send import send
+from microscoped.daemon.cli._watch import watch
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="New here? 'microscoped demo' shows a microscope that focuses; nothing else is needed.",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"microscoped {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """A daemon that focuses, watches and decides beside a microscope, driven over ZeroMQ."""
+
+
+for command in (demo, init, check, run, send, watch):
+    app.command()(command)
+
+__all__ = ["app"]
