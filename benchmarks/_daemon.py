@@ -18,13 +18,7 @@ from _wire import Wire, WireError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-RUN = (
-    sys.executable,
-    "-c",
-    "import sys; from pathlib import Path; from microscoped.daemon.config import load_config; "
-    "from microscoped.daemon.compose import Daemon; sys.setswitchinterval(0.0005); "
-    "sys.exit(Daemon(load_config(Path(sys.argv[1]))).run())",
-)
+RUN = (sys.executable, "-m", "microscoped.daemon", "run")
 START_S = 60.0
 END_S = 20.0
 
@@ -102,11 +96,11 @@ def _await_open(control: str, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise RuntimeError(f"the daemon ended at its start with exit code {process.returncode}")
+            raise RuntimeError(f"the daemon ended at its start with exit code {process.returncode}: its log is above")
         try:
             with Wire(control, timeout_ms=500) as wire:
                 wire.ask("hello")
-                if wire.ask("status")["state"] not in ("STARTING", "starting"):
+                if wire.ask("status")["state"] != "STARTING":
                     return
         except WireError:
             continue

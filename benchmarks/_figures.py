@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,6 +42,23 @@ def spread(values_ms: Sequence[float] | NDArray[np.float64]) -> dict[str, float]
 def line(name: str, found: dict[str, Any], unit: str = "ms") -> str:
     """Return a spread in words."""
     return f"  {name:<58} p50 {found['p50']:8.3f}  p99 {found['p99']:8.3f}  max {found['max']:8.2f} {unit}"
+
+
+def received_ns(stamps: Sequence[str | None]) -> NDArray[np.float64]:
+    """Return the core's stamps (local wall time) on the clock of ``perf_counter_ns``; NaN where there is none."""
+    offset_ns = time.time_ns() - time.perf_counter_ns()
+    return np.array(
+        [np.nan if stamp is None else datetime.fromisoformat(stamp).timestamp() * 1e9 - offset_ns for stamp in stamps]
+    )
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 (JSON)
+    """Return the same with ``None`` for numbers that JSON does not know."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextmanager

@@ -1,7 +1,8 @@
-"""The frame loop as it is written with the stock acquisition engine of pymmcore-plus: what the daemon is compared with.
+"""The frame loop written with the stock acquisition engine of pymmcore-plus, to compare the daemon with.
 
-Run as ``python _stock.py CONFIG.cfg ENDPOINT iterator|sequenced SECONDS PERIOD_MS NOTES.npz``. Each frame is scored with
-the sharpness that the daemon uses, in a ``frameReady`` handler, and the score is published over ZeroMQ as JSON.
+Run as ``python _stock.py CONFIG.cfg ENDPOINT FORM SECONDS PERIOD_MS NOTES.npz``, where the form is ``iterator`` (an
+iterator of events, one snap each) or ``sequenced`` (one hardware sequence). Each frame is scored with the sharpness
+that the daemon uses, in a ``frameReady`` handler, and the score is published over ZeroMQ as JSON.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import json
 import os
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("PYMM_SIGNALS_BACKEND", "psygnal")
@@ -21,7 +21,7 @@ import numpy as np
 import pymmcore
 import useq
 import zmq
-from _watched import received_ns
+from _figures import received_ns
 from pymmcore_plus import CMMCorePlus
 
 from microscoped.models.sharpness import SharpnessSettings, measure_sharpness

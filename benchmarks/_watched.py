@@ -1,8 +1,8 @@
 """A daemon whose clockwork is noted: when each frame was in hand, and when each event had been sent.
 
-Run as ``python _watched.py CONFIG [--notes FILE.npz] [--hungry]``; it is the daemon that ``microscoped run`` starts, with
-two additions: its camera's ``take`` is wrapped to note the time, and the loop tells after each input that it is done.
-Times are those of ``time.perf_counter_ns``, which all processes of a machine share.
+Run as ``python _watched.py CONFIG [--notes FILE.npz] [--hungry]``. It is the daemon that ``microscoped run`` starts,
+with two additions: its camera's ``take`` is wrapped to note the time, and the loop tells after each input that it is
+done. Times are those of ``time.perf_counter_ns``, which all processes of a machine share.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import argparse
 import sys
 import threading
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from _figures import received_ns
 
 from microscoped.daemon.compose import Daemon, build_microscope
 from microscoped.daemon.config import load_config
@@ -80,17 +80,6 @@ def be_hungry(ending: threading.Event) -> None:
     while not ending.is_set():
         for number in range(1000):
             value = (value * 31 + number) % 1_000_003
-
-
-def received_ns(stamps: list[str | None]) -> np.ndarray:
-    """Return the core's stamps (local wall time) on the clock of ``perf_counter_ns``; NaN where there is none."""
-    offset_ns = time.time_ns() - time.perf_counter_ns()
-    return np.array(
-        [
-            np.nan if stamp is None else datetime.fromisoformat(stamp).timestamp() * 1e9 - offset_ns
-            for stamp in stamps
-        ]
-    )
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Does ``focus.run`` find the focus of real images, through the whole daemon, asked by a plain ZeroMQ script?
+"""Focus on real images, through the whole daemon, asked for by a plain ZeroMQ script.
 
 Each row starts a daemon as a process of its own, with a configuration made here, and talks to it in JSON over a DEALER
 socket: nothing of the project is imported. The measured images are those of ``$MICROSCOPED_DATA`` (or ``--data``).
@@ -13,8 +13,9 @@ How settings are chosen, once for all rows and from the documentation of the dat
 - *extremum*: the maximum of contrast; its minimum for the transparent cell in nearly coherent light (``hl60-field``).
 - *score* and *region*: the daemon's default (``band``), the whole frame.
 
-Starts are all planes at least three tolerances from the documented focus, each also a third of a plane below and above.
-A row passes when at least 95 % of its starts end within the documented tolerance.
+Starts are all planes at least three times as far from the documented focus as its documentation accepts, each also a
+third of a plane below and above. A row passes when at least 95 % of its starts end where the documentation accepts it.
+The score beside it that costs nothing: *idle* stays at the start, *random* ends at any plane (or z) of the range.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ import os
 import statistics
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from _daemon import running
+from _figures import plain
 from _wire import Wire
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -62,8 +64,6 @@ class Row:
         Share of random ends that would be accepted.
     required
         Share of accepted ends that the row needs.
-    counts
-        Whether the row belongs to the dense stacks.
     """
 
     name: str
@@ -76,7 +76,6 @@ class Row:
     declared: str
     random: float
     required: float = REQUIRED
-    counts: bool = True
 
     def shown(self, z_um: float) -> float:
         """Return the z of what the camera shows there: the nearest plane's."""
@@ -115,6 +114,14 @@ def stage(low_um: float, high_um: float, start_um: float) -> dict[str, Any]:
     return {"start_um": start_um, "low_um": low_um - 1.0, "high_um": high_um + 1.0}
 
 
+def declared(extremum: str, low_um: float, high_um: float, coarse: str, tolerance_um: float) -> str:
+    """Return a search's settings in words."""
+    return (
+        f"{extremum} of band, whole frame, {low_um:.6g} … {high_um:.6g}, coarse step {coarse}, "
+        f"tolerance {tolerance_um:.3g}"
+    )
+
+
 def stack_row(
     name: str,
     folder: str,
@@ -122,8 +129,6 @@ def stack_row(
     planes_um: list[float],
     focus_um: float,
     accept_um: float,
-    *,
-    counts: bool = True,
 ) -> Row:
     """Return the row of a recorded stack, by the rules of this module."""
     planes = tuple(sorted(planes_um))
@@ -132,11 +137,7 @@ def stack_row(
     coarse_um = (3 if len(planes) > 3 else 1) * step_um
     beyond = [z for z in planes if abs(z - focus_um) >= 3 * accept_um - 1e-9]
     candidates = [z + part * step_um for z in beyond for part in OFFSETS]
-    starts = [
-        round(z, 4)
-        for z in candidates
-        if low_um <= z <= high_um and abs(z - focus_um) >= 3 * accept_um - 1e-9
-    ]
+    starts = [round(z, 4) for z in candidates if low_um <= z <= high_um and abs(z - focus_um) >= 3 * accept_um - 1e-9]
     config = {
         "microscope": {**microscope, "kind": "recorded", "stage": stage(low_um, high_um, low_um)},
         "stage": {
@@ -155,14 +156,13 @@ def stack_row(
         accept_um=accept_um,
         planes_um=planes,
         starts_um=tuple(starts),
-        declared=f"max of band, whole frame, {low_um:g} … {high_um:g}, coarse {coarse_um:.3g}, tolerance {accept_um / 2:.3g}",
+        declared=declared("max", low_um, high_um, f"{coarse_um:.3g}", accept_um / 2),
         random=hits / len(planes),
-        counts=counts,
     )
 
 
 def sparse_row(name: str, data: Path, which: str) -> Row:
-    """Return the row of a triple of planes: from each outer one, is the middle one picked?"""
+    """Return the row of a triple of planes: from each outer one, the middle one must be picked."""
     files = sorted((data / "bf-sephace").glob(f"set1_{which}_*.ics"))
     planes = [float(file.stem.rpartition("Z")[2]) for file in files] or [0.0, 1.0, 2.0]
     planes.sort()
@@ -173,10 +173,9 @@ def sparse_row(name: str, data: Path, which: str) -> Row:
         planes,
         planes[1],
         min(planes[1] - planes[0], planes[2] - planes[1]) / 2,
-        counts=False,
     )
     outer = (planes[0], planes[-1])
-    return Row(**{**{key: getattr(row, key) for key in row.__dataclass_fields__}, "starts_um": outer, "required": 1.0})
+    return replace(row, starts_um=outer, required=1.0)
 
 
 def continuous_starts(nearest_um: float, farthest_um: float, count: int) -> tuple[float, ...]:
@@ -252,7 +251,7 @@ def field_row(data: Path) -> Row:
         accept_um=accept_um,
         planes_um=(),
         starts_um=continuous_starts(3 * accept_um, farthest_um, CONTINUOUS_STARTS),
-        declared=f"min of band, whole frame, {-range_um:.3g} … {range_um:.3g}, coarse 3 DoF, tolerance {accept_um / 2:g}",
+        declared=declared("min", -range_um, range_um, "3 DoF (default)", accept_um / 2),
         random=accept_um / range_um,
     )
 
@@ -273,18 +272,18 @@ def demo_row() -> Row:
         accept_um=accept_um,
         planes_um=(),
         starts_um=continuous_starts(3 * accept_um, farthest_um, 20),
-        declared=f"max of band, whole frame, {-range_um:.3g} … {range_um:.3g}, coarse 3 (default: optics unknown), tolerance 0.25",
+        declared=declared("max", -range_um, range_um, "3 (default: optics unknown)", accept_um / 2),
         random=accept_um / range_um,
         required=1.0,
     )
 
 
-def measure(row: Row, repeat: int = 1) -> Outcome:
+def measure(row: Row) -> Outcome:
     """Run all searches of a row."""
     outcome = Outcome(row.name, row.declared, random=row.random, required=row.required)
     errors, images, moves, seconds = [], [], [], []
     with running(row.config) as daemon, Wire(daemon.control) as wire:
-        for start_um in row.starts_um * repeat:
+        for start_um in row.starts_um:
             wire.move(start_um)
             began = time.perf_counter()
             task = wire.finish("focus.run")
@@ -335,12 +334,7 @@ def main() -> int:
             continue
         if chosen.starts is not None and chosen.starts < len(row.starts_um):
             picked = np.linspace(0, len(row.starts_um) - 1, chosen.starts).round().astype(int)
-            row = Row(
-                **{
-                    **{key: getattr(row, key) for key in row.__dataclass_fields__},
-                    "starts_um": tuple(row.starts_um[index] for index in picked),
-                }
-            )
+            row = replace(row, starts_um=tuple(row.starts_um[index] for index in picked))
         outcome = measure(row)
         outcomes.append(outcome)
         print(
@@ -358,7 +352,7 @@ def main() -> int:
             listed = ", ".join(f"{start:g} → {end:g}" for start, end in outcome.wrong)
             print(f"  {outcome.name}: ended outside: {listed}")
     if chosen.json is not None:
-        chosen.json.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1), encoding="utf-8")
+        chosen.json.write_text(json.dumps(plain([asdict(outcome) for outcome in outcomes]), indent=1), encoding="utf-8")
     return 0 if outcomes and all(outcome.passed for outcome in outcomes) else 1
 
 

@@ -15,37 +15,25 @@ third process tells, in the same run, how late this machine wakes anybody.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
-import numpy as np
-import zmq
-from _daemon import free_endpoints, running
-from _figures import line, sleep_control, spread
+from _answers import Stops, pings, snap_for_ever, stop_once
+from _daemon import running
+from _figures import line, plain, sleep_control, spread
+from _rigs import demo, simulated, slow_demo
+from _streams import WATCHED, stock, stream
 from _wire import Wire, WireError
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from types import TracebackType
-
-HERE = Path(__file__).resolve().parent
-WATCHED = (sys.executable, str(HERE / "_watched.py"))
-PERIOD_MS = 10.0
-DEMO_EXPOSURE_MS = 9.0
-"""The demonstration camera adds its rendering to each period: with 9 ms it gives 100 frames/s or a little more."""
 LONG_EXPOSURE_MS = 100.0
-SCORES = b"v1.measure.sharpness."
-FRAMES = b"v1.frame."
 TARGETS = {
     "published_p50_ms": 1.0,
     "published_p99_ms": 5.0,
@@ -71,174 +59,6 @@ class Report:
         """Note what must hold and does not."""
         if not holds:
             self.missed.append(name)
-
-
-class Subscriber:
-    """Notes what arrives on a SUB socket, and when; on a thread, so that the main one may wait."""
-
-    def __init__(self, endpoint: str, topics: tuple[bytes, ...]) -> None:
-        self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
-        self._socket.setsockopt(zmq.RCVHWM, 100_000)
-        for topic in topics:
-            self._socket.setsockopt(zmq.SUBSCRIBE, topic)
-        self._socket.connect(endpoint)
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self.messages: list[tuple[int, bytes, bytes]] = []
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None:
-        self._ending.set()
-        self._thread.join()
-        self._socket.close(linger=0)
-
-    def _run(self) -> None:
-        while not self._ending.is_set():
-            if self._socket.poll(50):
-                topic, payload, *_ = self._socket.recv_multipart()
-                self.messages.append((time.perf_counter_ns(), topic, payload))
-
-    def read(self, topic: bytes) -> list[tuple[int, dict[str, Any]]]:
-        """Return arrival and content of all messages of a topic."""
-        return [(at, json.loads(payload)) for at, name, payload in self.messages if name.startswith(topic)]
-
-
-# --- microscopes --------------------------------------------------------------------------------------------------
-
-
-def simulated(exposure_ms: float = PERIOD_MS, *, speed_um_s: float = 500.0) -> dict[str, Any]:
-    """Return the configuration of the simulated brightfield microscope, 512², 100 frames/s at most."""
-    return {
-        "microscope": {"kind": "simulated", "stage": {"speed_um_s": speed_um_s}},
-        "optics": {"na": 0.5, "wavelength_nm": 550, "pixel_size_um": 0.325},
-        "camera": {"exposure_ms": exposure_ms},
-        "stage": {"limits_um": [-20, 20], "focus_direction": "toward_sample", "timeout_s": 60},
-    }
-
-
-def demo_lines() -> list[str]:
-    """Return the packaged configuration of Micro-Manager's demonstration camera, found without importing anything."""
-    found = importlib.util.find_spec("microscoped.drivers")
-    if found is None or not found.submodule_search_locations:
-        raise RuntimeError("microscoped is not installed here")
-    path = Path(next(iter(found.submodule_search_locations))) / "micromanager" / "demo.cfg"
-    return path.read_text(encoding="utf-8").splitlines()
-
-
-def demo(folder: Path, exposure_ms: float = DEMO_EXPOSURE_MS) -> dict[str, Any]:
-    """Return the demonstration camera (real C++ adapters) with beads at 512²."""
-    path = folder / "demo.cfg"
-    exposure = f"ConfigGroup,System,Startup,Camera,Exposure,{exposure_ms}"
-    lines = [exposure if line.startswith("ConfigGroup,System,Startup,Camera,Exposure,") else line for line in demo_lines()]
-    path.write_text("\n".join(lines), encoding="utf-8")
-    return _micromanager(path, exposure_ms)
-
-
-def slow_demo(folder: Path) -> dict[str, Any]:
-    """Return the demonstration camera with a focus drive of another adapter that takes its time: 10 µm/s."""
-    path = folder / "slow.cfg"
-    lines = demo_lines()
-    at = lines.index("Device,Z,DemoCamera,DStage")
-    lines[at] = "Device,Z,NotificationTester,NTAsyncStage"
-    lines.remove("Parent,Z,DHub")
-    after = lines.index("Property,Core,Initialize,1") + 1
-    # Steps of 0.1 µm, one each 10 ms; where it is, it tells every 5 ms.
-    lines[after:after] = ["Property,Z,SlewTimePerStep_s,0.01", "Property,Z,UpdateInterval_s,0.005"]
-    path.write_text("\n".join(lines), encoding="utf-8")
-    return _micromanager(path, 5.0)
-
-
-def _micromanager(path: Path, exposure_ms: float) -> dict[str, Any]:
-    import mm_test_adapters  # type: ignore[import-untyped] # it says nothing of its types
-
-    return {
-        "microscope": {
-            "kind": "micromanager",
-            "config_file": path,
-            "adapter_paths": [mm_test_adapters.device_adapter_path()],
-        },
-        "camera": {"exposure_ms": exposure_ms},
-        "stage": {"limits_um": [-20, 20], "focus_direction": "toward_sample", "timeout_s": 60},
-    }
-
-
-# --- a: frames ----------------------------------------------------------------------------------------------------
-
-
-def stream(config: Mapping[str, Any], seconds: float, folder: Path, *, hungry: bool = False) -> dict[str, Any]:
-    """Stream for a while and say what became of every frame, and when."""
-    notes = folder / "notes.npz"
-    options = ["--notes", str(notes), *(["--hungry"] if hungry else [])]
-    with sleep_control() as control:
-        with (
-            running(config, WATCHED, options) as daemon,
-            Wire(daemon.control) as wire,
-            Subscriber(daemon.events, (FRAMES, SCORES)) as heard,
-        ):
-            time.sleep(0.3)  # the subscription is on its way
-            wire.ask("camera.start")
-            time.sleep(seconds)
-            wire.ask("camera.stop")
-            status = _settled(wire)
-            deadline = time.monotonic() + 5
-            while len(heard.messages) < 2 * status["camera"]["frames"] and time.monotonic() < deadline:
-                time.sleep(0.05)
-        noted = dict(np.load(notes))
-    frames, scores = heard.read(FRAMES), heard.read(SCORES)
-    engine = status["engines"]["sharpness"]
-    in_hand = dict(zip(noted["frame"].tolist(), noted["in_hand_ns"].tolist(), strict=True))
-    received = dict(zip(noted["frame"].tolist(), noted["received_ns"].tolist(), strict=True))
-    arrived = {message["data"]["frame"]: at for at, message in scores if not message["data"]["skipped"]}
-    found: dict[str, Any] = {
-        "frames": status["camera"]["frames"],
-        "lost": status["camera"]["lost"],
-        "camera_gave": int(noted["number"].max()) + 1,
-        "fps": _rate(noted["in_hand_ns"]),
-        "measured": engine["measured"],
-        "skipped": engine["skipped"],
-        "frame_events": len(frames),
-        "score_events": len(scores),
-        "gapless": _gapless(frames) and _gapless(scores),
-        "cpu_ms_per_frame": 1e3 * float(noted["cpu_s"]) / max(1, len(noted["frame"]) - 1),
-        "in_hand_to_published": spread((noted["published_ns"] - noted["in_hand_ns"]) / 1e6),
-        "in_hand_to_arrived": spread([(at - in_hand[m["data"]["frame"]]) / 1e6 for at, m in frames]),
-        "in_hand_to_score_published": spread((noted["measured_ns"] - noted["in_hand_ns"]) / 1e6),
-        "in_hand_to_score_arrived": spread([(at - in_hand[frame]) / 1e6 for frame, at in arrived.items()]),
-        "received_to_score_arrived": spread([(at - received[frame]) / 1e6 for frame, at in arrived.items()]),
-        "sleep_control": control,
-    }
-    found["complete"] = (
-        found["gapless"]
-        and found["frames"] == found["frame_events"]
-        and found["frames"] + found["lost"] == found["camera_gave"]
-        and found["measured"] + found["skipped"] == found["frames"] == found["score_events"]
-    )
-    return found
-
-
-def _settled(wire: Wire) -> dict[str, Any]:
-    """Return the status once the engine has said its last word of every frame."""
-    deadline = time.monotonic() + 10
-    while True:
-        status = wire.ask("status")
-        engine = status["engines"].get("sharpness", {"measured": 0, "skipped": 0})
-        if engine["measured"] + engine["skipped"] == status["camera"]["frames"] or time.monotonic() > deadline:
-            return status
-        time.sleep(0.05)
-
-
-def _gapless(messages: list[tuple[int, dict[str, Any]]]) -> bool:
-    numbers = [message["seq"] for _, message in messages]
-    return numbers == list(range(1, len(numbers) + 1))
-
-
-def _rate(moments_ns: np.ndarray) -> float:
-    return 1e9 * (len(moments_ns) - 1) / float(moments_ns[-1] - moments_ns[0]) if len(moments_ns) > 1 else 0.0
 
 
 def print_stream(name: str, found: dict[str, Any]) -> None:
@@ -269,51 +89,29 @@ def part_a(report: Report, seconds: float, folder: Path, *, hungry: bool = False
             report.judge(title, found["in_hand_to_published"]["p99"], "published_p99_ms")
 
 
-# --- b: answers ---------------------------------------------------------------------------------------------------
-
-
-def pings(control: str, seconds: float) -> list[float]:
-    """Return round trips in ms, asked at irregular moments."""
-    trips = []
-    dice = random.Random(1)
-    with Wire(control) as wire:
-        ends = time.monotonic() + seconds
-        while time.monotonic() < ends:
-            time.sleep(dice.uniform(0.001, 0.015))
-            began = time.perf_counter_ns()
-            wire.ask("ping")
-            trips.append((time.perf_counter_ns() - began) / 1e6)
-    return trips
-
-
-def snap_for_ever(control: str, ending: threading.Event, count: list[int]) -> None:
-    """Snap, one frame after the other."""
-    with Wire(control) as wire:
-        while not ending.is_set():
-            wire.finish("camera.snap")
-            count[0] += 1
-
-
 def part_b(report: Report, seconds: float, folder: Path, *, hungry: bool = False) -> None:
     """Answers while the camera exposes."""
     for name, config in (
         ("simulated", simulated(LONG_EXPOSURE_MS)),
         ("DemoCamera", demo(folder, LONG_EXPOSURE_MS)),
     ):
-        with sleep_control() as control, running(config, WATCHED, ["--hungry"] if hungry else []) as daemon:
-            with Wire(daemon.control) as wire:
-                idle = pings(daemon.control, seconds / 2)
-                wire.ask("camera.start")
-                streaming = pings(daemon.control, seconds)
-                wire.ask("camera.stop")
-                ending, count = threading.Event(), [0]
-                snapper = threading.Thread(target=snap_for_ever, args=(daemon.control, ending, count))
-                snapper.start()
-                try:
-                    snapping = pings(daemon.control, seconds)
-                finally:
-                    ending.set()
-                    snapper.join()
+        with (
+            sleep_control() as control,
+            running(config, WATCHED, ["--hungry"] if hungry else []) as daemon,
+            Wire(daemon.control) as wire,
+        ):
+            idle = pings(daemon.control, seconds / 2)
+            wire.ask("camera.start")
+            streaming = pings(daemon.control, seconds)
+            wire.ask("camera.stop")
+            ending, count = threading.Event(), [0]
+            snapper = threading.Thread(target=snap_for_ever, args=(daemon.control, ending, count))
+            snapper.start()
+            try:
+                snapping = pings(daemon.control, seconds)
+            finally:
+                ending.set()
+                snapper.join()
         title = f"{'c' if hungry else 'b'}. ping, {name}{', hungry thread' if hungry else ''}"
         found = {
             "idle": spread(idle),
@@ -331,41 +129,6 @@ def part_b(report: Report, seconds: float, folder: Path, *, hungry: bool = False
         if not hungry:
             report.judge(f"{title}, stream", found["streaming"]["p99"], "ping_p99_ms")
             report.judge(f"{title}, snaps", found["snapping"]["p99"], "ping_p99_ms")
-
-
-# --- d: stops -----------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Stops:
-    """What was seen of some stops."""
-
-    issued_ms: list[float] = field(default_factory=list)
-    reply_ms: list[float] = field(default_factory=list)
-    still_ms: list[float] = field(default_factory=list)
-    moving: int = 0
-    failed: int = 0
-
-
-def stop_once(wire: Wire, watcher: Wire, task: str, stops: Stops) -> None:
-    """Stop, and look from outside when the stage rests: its read-back has its last value from then on."""
-    before = [float(watcher.ask("stage.position")["z_um"])]
-    time.sleep(0.012)
-    before.append(float(watcher.ask("stage.position")["z_um"]))
-    stops.moving += before[0] != before[1]
-    began = time.perf_counter_ns()
-    reply = wire.ask("stop")
-    stops.reply_ms.append((time.perf_counter_ns() - began) / 1e6)
-    stops.issued_ms.append(float("inf") if reply["issue_ms"] is None else float(reply["issue_ms"]))
-    seen: list[tuple[float, float]] = []
-    while not seen or seen[-1][0] < 200:
-        z_um = float(watcher.ask("stage.position")["z_um"])
-        seen.append(((time.perf_counter_ns() - began) / 1e6, z_um))
-    still_ms = next(at for at, z_um in seen if z_um == seen[-1][1])
-    stops.still_ms.append(still_ms)
-    state = wire.ask("task.get", task=task, wait_ms=2_000)["task"]["state"]
-    stops.failed += state != "cancelled"
-    wire.ask("resume")
 
 
 def part_d(report: Report, repeats: int, folder: Path) -> None:
@@ -414,38 +177,14 @@ def part_d(report: Report, repeats: int, folder: Path) -> None:
                 report.require(f"{title}: the stage was moving", holds=stops.moving == repeats)
 
 
-# --- e: beside the stock engine -----------------------------------------------------------------------------------
-
-
-def stock(form: str, seconds: float, folder: Path) -> dict[str, Any]:
-    """Run the stock engine's loop for a while."""
-    config, notes = folder / "demo.cfg", folder / "stock.npz"
-    demo(folder)
-    (endpoint,) = free_endpoints(1)
-    command = [sys.executable, str(HERE / "_stock.py"), str(config), endpoint, form, str(seconds), str(PERIOD_MS)]
-    with Subscriber(endpoint, (b"score.", b"end.")) as heard:
-        subprocess.run([*command, str(notes)], check=True, timeout=seconds * 3 + 60, stderr=subprocess.DEVNULL)
-    noted = dict(np.load(notes))
-    arrived = {message["frame"]: at for at, message in heard.read(b"score.")}
-    count = len(noted["frame"])
-    return {
-        "frames": count,
-        "fps": _rate(noted["in_hand_ns"]),
-        "dropped": int(noted["asked"]) - count,
-        "arrived": len(arrived),
-        "cpu_ms_per_frame": 1e3 * float(noted["cpu_s"]) / max(1, count),
-        "in_hand_to_score_published": spread((noted["measured_ns"] - noted["in_hand_ns"]) / 1e6),
-        "in_hand_to_score_arrived": spread([(at - noted["in_hand_ns"][k]) / 1e6 for k, at in arrived.items()]),
-        "received_to_score_arrived": spread([(at - noted["received_ns"][k]) / 1e6 for k, at in arrived.items()]),
-    }
-
-
 def part_e(report: Report, seconds: float, blocks: int, folder: Path) -> None:
     """The daemon and the stock engine in alternating blocks."""
     results: dict[str, list[dict[str, Any]]] = {"daemon": [], "stock, iterator": [], "stock, sequenced": []}
     with sleep_control() as control:
-        for _ in range(blocks):
-            for name, found in results.items():
+        for number in range(blocks):
+            # There and back again, so that none always follows the same other one.
+            for name in list(results)[:: -1 if number % 2 else 1]:
+                found = results[name]
                 if name == "daemon":
                     block = stream(demo(folder), seconds, folder)
                     block["dropped"] = block["lost"] + block["skipped"]
@@ -453,16 +192,23 @@ def part_e(report: Report, seconds: float, blocks: int, folder: Path) -> None:
                 else:
                     found.append(stock(name.partition(", ")[2], seconds, folder))
     print(f"\ne. DemoCamera, sharpness of each frame over ZeroMQ: medians of {blocks} blocks of {seconds:g} s")
-    print(f"  {'':<18}{'frames/s':>9}{'dropped':>9}{'CPU ms':>8}   in hand → sent      → arrived        received → arrived")
+    print(
+        f"  {'':<18}{'frames/s':>9}{'dropped':>9}{'CPU ms':>8}   in hand → sent   in hand → arrived   "
+        "received → arrived (p50 / p99)"
+    )
     medians: dict[str, dict[str, float]] = {}
     for name, found in results.items():
-        values = {key: statistics.median(block[key] for block in found) for key in ("fps", "dropped", "cpu_ms_per_frame")}
+        values = {
+            key: statistics.median(block[key] for block in found) for key in ("fps", "dropped", "cpu_ms_per_frame")
+        }
         for key in ("in_hand_to_score_published", "in_hand_to_score_arrived", "received_to_score_arrived"):
             for part in ("p50", "p99"):
                 values[f"{key}_{part}"] = statistics.median(block[key][part] for block in found)
         medians[name] = values
         pairs = "".join(
-            f"  {values[f'{key}_p50']:6.2f} /{values[f'{key}_p99']:6.2f} ms" if values[f"{key}_p50"] > 0 else f"{'–':>16}"
+            f"  {values[f'{key}_p50']:6.2f} /{values[f'{key}_p99']:6.2f} ms"
+            if values[f"{key}_p50"] > 0
+            else f"{'–':>16}"
             for key in ("in_hand_to_score_published", "in_hand_to_score_arrived", "received_to_score_arrived")
         )
         print(f"  {name:<18}{values['fps']:>9.1f}{values['dropped']:>9g}{values['cpu_ms_per_frame']:>8.2f}{pairs}")
@@ -507,8 +253,8 @@ def main() -> int:
             part_e(report, min(short, 10.0), blocks, folder)
     print("\ntargets: " + ("all met" if not report.missed else "; ".join(["MISSED", *report.missed])))
     if chosen.json is not None:
-        content = {"targets": TARGETS, "missed": report.missed, **report.figures}
-        chosen.json.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        content = plain({"targets": TARGETS, "missed": report.missed, **report.figures})
+        chosen.json.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
     return 0 if not report.missed else 1
 
 

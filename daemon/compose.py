@@ -39,7 +39,7 @@ def build_microscope(config: Config) -> Microscope:
 
     Raises
     ------
-    ValueError, RecordingError
+    ValueError, OSError
         A simulated microscope cannot be made from these figures or files.
     """
     if isinstance(config.microscope, MicroManagerConfig):
@@ -91,6 +91,7 @@ def _simulated(config: Config) -> SimulatedMicroscope:
         case RecordedConfig():
             from microscoped.simulators.recorded import (
                 RecordedScene,
+                RecordingError,
                 ZFile,
                 ZInName,
                 ZSource,
@@ -105,10 +106,13 @@ def _simulated(config: Config) -> SimulatedMicroscope:
                 z = ZFile(chosen.z_file, chosen.z_unit_um)
             elif chosen.z_pattern is not None:
                 z = ZInName(chosen.z_pattern, chosen.z_unit_um)
-            stack = read_stack(chosen.path, z, files=chosen.files).shifted(-chosen.z_zero_um)
-            scene = RecordedScene(
-                stack, blend=chosen.blend, optics=config.optics.known(), added_noise=chosen.added_noise
-            )
+            try:
+                stack = read_stack(chosen.path, z, files=chosen.files).shifted(-chosen.z_zero_um)
+                scene = RecordedScene(
+                    stack, blend=chosen.blend, optics=config.optics.known(), added_noise=chosen.added_noise
+                )
+            except RecordingError as error:
+                raise ValueError(str(error)) from error
             return SimulatedMicroscope(
                 scene,
                 _stage_model(chosen.stage),

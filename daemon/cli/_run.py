@@ -28,7 +28,8 @@ log = logging.getLogger("microscoped")
 
 def run(
     config: Annotated[
-        Path | None, typer.Argument(help="The configuration; by default config.yaml in this folder.", show_default=False)
+        Path | None,
+        typer.Argument(help="The configuration; by default config.yaml in this folder.", show_default=False),
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more in the log.")] = False,
 ) -> None:

@@ -255,25 +255,6 @@ def _frame(payload: bytes, pixels: bytes) -> tuple[dict[str, Any], NDArray[Any]]
     return header, _image(header, pixels)
 
 
-def _events(socket: zmq.Socket[bytes], timeout_s: float | None) -> Iterator[Event]:
-    try:
-        while timeout_s is None or socket.poll(int(1000 * timeout_s)):
-            _, payload, *_ = socket.recv_multipart()
-            yield Event.model_validate_json(payload)
-    finally:
-        socket.close(linger=0)
-
-
-def _frames(socket: zmq.Socket[bytes], timeout_s: float | None) -> Iterator[tuple[dict[str, Any], NDArray[Any]]]:
-    try:
-        while timeout_s is None or socket.poll(int(1000 * timeout_s)):
-            _, payload, pixels, *_ = socket.recv_multipart()
-            header = Event.model_validate_json(payload).data
-            yield header, _image(header, pixels)
-    finally:
-        socket.close(linger=0)
-
-
 def _image(header: Mapping[str, Any], pixels: bytes) -> NDArray[Any]:
     return np.frombuffer(pixels, np.dtype(header["dtype"]).newbyteorder("<")).reshape(header["shape"])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Hashable
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +78,9 @@ def _read_yaml(text: str, name: str) -> tuple[yaml.MappingNode | None, dict[str,
         if root is None:
             return None, {}
         if not isinstance(root, yaml.MappingNode):
-            raise ConfigError(f"{name}:{root.start_mark.line + 1}: a configuration is a mapping of sections like 'stage:'")
+            raise ConfigError(
+                f"{name}:{root.start_mark.line + 1}: a configuration is a mapping of sections like 'stage:'"
+            )
         _refuse_odd_keys(root, name, [])
         content: dict[str, Any] = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
@@ -102,8 +103,10 @@ def _refuse_odd_keys(node: yaml.Node, name: str, above: list[yaml.Node]) -> None
         seen: dict[str, int] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
-            if not isinstance(key.value, Hashable) or not isinstance(key, yaml.ScalarNode):
-                raise ConfigError(f"{name}:{line}: a key is one word followed by a colon; this one is a list or a mapping")
+            if not isinstance(key, yaml.ScalarNode):
+                raise ConfigError(
+                    f"{name}:{line}: a key is one word followed by a colon; this one is a list or a mapping"
+                )
             if key.value in seen:
                 raise ConfigError(
                     f"{name}:{line}: the key {key.value!r} stands here a second time "

@@ -67,7 +67,8 @@ class SimulatedStageConfig(Section):
             raise KeyProblemError("high_um", f"high_um {self.high_um:g} must be above low_um {self.low_um:g}")
         if not self.low_um <= self.start_um <= self.high_um:
             raise KeyProblemError(
-                "start_um", f"start_um {self.start_um:g} must lie in low_um … high_um, {self.low_um:g} … {self.high_um:g}"
+                "start_um",
+                f"start_um {self.start_um:g} must lie in low_um … high_um, {self.low_um:g} … {self.high_um:g}",
             )
         return self
 
@@ -249,8 +250,8 @@ class OpticsConfig(Section):
         if self.na is not None and self.na >= self.immersion_index:
             raise KeyProblemError(
                 "na",
-                f"na {self.na:g} must be below immersion_index {self.immersion_index:g}; for an immersion objective set "
-                "immersion_index (water 1.33, oil 1.515)",
+                f"na {self.na:g} must be below immersion_index {self.immersion_index:g}; for an immersion objective "
+                "set immersion_index (water 1.33, oil 1.515)",
             )
         return self
 
@@ -426,7 +427,8 @@ class Config(Section):
     def _simulated_optics(self) -> Self:
         if isinstance(self.microscope, SimulatedConfig) and self.optics.known() is None:
             raise KeyProblemError(
-                "optics", "a simulated microscope needs optics.na, optics.wavelength_nm and optics.pixel_size_um; add them"
+                "optics",
+                "a simulated microscope needs optics.na, optics.wavelength_nm and optics.pixel_size_um; add them",
             )
         return self
 

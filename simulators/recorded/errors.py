@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 
-class RecordingError(ValueError):
+class RecordingError(Exception):
     """A recorded stack cannot be read or played; the base of all errors here."""
 
     code: ClassVar[str] = "invalid"

@@ -1,0 +1,260 @@
+"""What a configuration may say, and what is told to whoever wrote a wrong one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from microscoped.daemon.compose import camera_settings, core_settings, motion_settings
+from microscoped.daemon.config import (
+    Config,
+    ConfigError,
+    FieldConfig,
+    MicroManagerConfig,
+    RecordedConfig,
+    SimulatedConfig,
+    load_config,
+    parse_config,
+    template,
+)
+from microscoped.drivers.protocols import FocusDirection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+OPTICS = "optics: {na: 0.5, wavelength_nm: 550, pixel_size_um: 0.3}\n"
+
+BAD = {
+    "unknown section": ("optic:\n  na: 0.5", 1, ["optic", "no such key", "did you mean optics"]),
+    "unknown key": ("stage:\n  limit_um: [0, 1]", 2, ["stage.limit_um", "did you mean limits_um", "max_step_um"]),
+    "key of a section at the top": ("na: 0.5", 1, ["na", "belongs under", "optics:"]),
+    "unknown key of a simulated stage": (
+        OPTICS + "microscope:\n  kind: simulated\n  stage:\n    speed: 3",
+        5,
+        ["microscope.stage.speed", "speed_um_s"],
+    ),
+    "key of another kind of microscope": (
+        OPTICS + "microscope:\n  kind: simulated\n  config_file: x.cfg",
+        4,
+        ["microscope.config_file", "specimen"],
+    ),
+    "key that is a number": ("1: 2", 1, ["1", "no such key"]),
+    "key that is a list": ("optics:\n  ? [a, b]\n  : 1", 2, ["key is one word"]),
+    "key given twice": ("optics:\n  na: 0.5\n  na: 0.6", 3, ["'na'", "second time", "line 2"]),
+    "section given twice": ("stage: {}\n\nstage: {}", 3, ["'stage'", "second time", "line 1"]),
+    "no kind": ("microscope:\n  seed: 1", 1, ["microscope.kind", "required", "micromanager, simulated"]),
+    "wrong kind": ("microscope:\n  kind: real", 2, ["microscope.kind", "'real'", "micromanager, simulated"]),
+    "recording without a path": ("microscope:\n  kind: recorded", 1, ["microscope.path", "required"]),
+    "two sources of z": (
+        "microscope:\n  kind: recorded\n  path: a\n  step_um: 1\n  z_file: b",
+        5,
+        ["step_um and z_file", "keep one"],
+    ),
+    "step of nothing": ("microscope:\n  kind: recorded\n  path: a\n  step_um: 0", 4, ["step_um is 0", "spacing"]),
+    "pattern that is none": (
+        "microscope:\n  kind: recorded\n  path: a\n  z_pattern: 'z(['",
+        4,
+        ["z_pattern", "regular expression"],
+    ),
+    "pattern without a group": (
+        "microscope:\n  kind: recorded\n  path: a\n  z_pattern: 'z'",
+        4,
+        ["z_pattern", "no group", "parentheses"],
+    ),
+    "simulated without optics": ("microscope:\n  kind: simulated", 1, ["optics.na", "pixel_size_um", "add them"]),
+    "simulated start out of reach": (
+        OPTICS + "microscope:\n  kind: simulated\n  stage:\n    start_um: 900",
+        5,
+        ["start_um 900", "-300 … 300"],
+    ),
+    "simulated travel that falls": (
+        OPTICS + "microscope:\n  kind: simulated\n  stage:\n    low_um: 5\n    high_um: -5",
+        6,
+        ["high_um -5", "above low_um 5"],
+    ),
+    "points that are not offered": (
+        "microscope:\n  kind: field\n  path: a\n  wavelength_nm: 1\n  pixel_size_um: 1\n  n_points: 14",
+        6,
+        ["n_points", "14", "13"],
+    ),
+    "negative aperture": ("optics:\n  na: -0.5", 2, ["optics.na", "-0.5", "greater than 0"]),
+    "aperture above the index": ("optics:\n  wavelength_nm: 550\n  na: 1.3", 3, ["na 1.3", "immersion_index", "oil"]),
+    "a word for a number": ("optics:\n  na: half", 2, ["optics.na", "'half'", "number"]),
+    "yes for a number": ("optics:\n  na: yes", 2, ["optics.na", "switch", "null"]),
+    "a number for a switch": ("camera:\n  auto_gain: 7", 2, ["camera.auto_gain", "7", "boolean"]),
+    "limits that fall": ("stage:\n\n  limits_um: [5, -5]", 3, ["limits_um", "[5.0, -5.0]", "must rise"]),
+    "one limit": ("stage:\n  limits_um: [5]", 2, ["stage.limits_um", "required"]),
+    "not a number": ("stage:\n  max_step_um: .nan", 2, ["stage.max_step_um", "nan", "finite"]),
+    "infinity": ("stage:\n  limits_um: [-.inf, 3]", 2, ["stage.limits_um.0", "-inf", "finite"]),
+    "unknown direction word": ("stage:\n  focus_direction: up", 2, ["'up'", "toward_sample", "away"]),
+    "unknown approach": ("stage: {approach: left}", 1, ["stage.approach", "'left'", "increasing"]),
+    "polling without pause": ("stage:\n  position_interval_s: 0", 2, ["position_interval_s", "0.05"]),
+    "tiny region": ("camera:\n  roi: [0, 0, 4, 64]", 2, ["camera.roi.2", "4", "16"]),
+    "too few images": ("focus:\n  max_images: 3", 2, ["focus.max_images", "3", "8"]),
+    "unknown score": ("focus:\n  metric: tenengrad", 2, ["focus.metric", "'tenengrad'", "vollath"]),
+    "a word for a section": ("stage: fast", 1, ["stage", "'fast'", "is a section"]),
+    "open to the network": ("network:\n  control: tcp://0.0.0.0:5770", 2, ["network.control", "this computer only"]),
+    "port out of range": ("network:\n  events: tcp://127.0.0.1:99999", 2, ["99999", "65535"]),
+    "one port for two": (
+        "network:\n  control: tcp://127.0.0.1:7000\n  frames: tcp://127.0.0.1:7000",
+        3,
+        ["network.frames", "port 7000", "control"],
+    ),
+    "a list": ("- stage", 1, ["mapping of sections"]),
+    "a word": ("hello", 1, ["mapping of sections"]),
+    "bracket left open": ("optics:\n  na: [0.5", 2, ["not YAML", "quotes"]),
+    "tabulator": ("stage:\n\tlimits_um: [0, 1]", 2, ["not YAML", "tabs"]),
+    "code": ("stage: !!python/object/apply:os.system [ls]", 1, ["not YAML"]),
+    "anchor in itself": ("optics: &a [*a]", 1, ["anchor", "itself"]),
+    "two documents": ("stage: {}\n---\nstage: {}", 2, ["not YAML", "another document"]),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_an_error_names_file_line_key_value_and_remedy(name: str) -> None:
+    text, line, words = BAD[name]
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text, "scope.yaml")
+    message = str(caught.value)
+    assert message.startswith(f"scope.yaml:{line}: "), message
+    assert [word for word in words if word not in message] == [], message
+
+
+def test_every_problem_is_told_at_once_each_on_its_line() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config("optics:\n  na: -1\nstage:\n  timeout_s: 0\ncamera:\n  colour: red\n", "c")
+    assert [line.split(": ")[0] for line in str(caught.value).splitlines()] == ["c:2", "c:4", "c:6"]
+
+
+def test_a_long_wrong_value_is_shown_short() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(f"optics:\n  na: {'x' * 5000}", "c")
+    assert len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, ["no such file", "microscoped init"]),
+        (b"stage: {settle_ms: 1} # \xb5", ["not UTF-8", "save it as UTF-8"]),
+        (b"stage: \x00", ["not YAML", "plain text"]),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, words: list[str]) -> None:
+    path = tmp_path / "c.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert [word for word in [str(path), *words] if word not in str(caught.value)] == []
+
+
+def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "stage:\nfocus:\n", "\ufeffstage: {}\n"])
+def test_what_is_not_said_is_the_default(text: str) -> None:
+    assert parse_config(text) == Config()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "microscope: {kind: micromanager, config_file: a.cfg, adapter_paths: [x, y], camera: C, buffer_mb: 64}",
+        OPTICS + "microscope: {kind: simulated, specimen: cells, shape_px: [64, 128], stage: {backlash_um: 1}}",
+        "microscope: {kind: recorded, path: a.tif, step_um: -0.5}",
+        "microscope: {kind: field, path: a.npz, wavelength_nm: 633, pixel_size_um: 0.1}",
+        "stage: {limits_um: [-3, 4], focus_direction: away, approach: decreasing}\nfocus: {offsets_um: {GFP: 0.5}}",
+        "network: {control: 'tcp://127.0.0.1:*', events: 'tcp://localhost:1', frames: 'tcp://127.0.0.1:*'}",
+    ],
+)
+def test_a_configuration_survives_the_round_trip(text: str) -> None:
+    config = parse_config(text)
+    assert parse_config(yaml.safe_dump(config.model_dump(mode="json"))) == config
+
+
+def test_relative_paths_count_from_the_file(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("microscope: {kind: recorded, path: stacks/a.tif}", encoding="utf-8")
+    microscope = load_config(tmp_path / "c.yaml").microscope
+    assert isinstance(microscope, RecordedConfig)
+    assert microscope.path == tmp_path / "stacks" / "a.tif"
+
+
+def test_a_configuration_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Config().stage.settle_ms = 3.0  # type: ignore[misc] # what is tested
+
+
+# --- the packaged configuration --------------------------------------------------------------------------------------
+
+
+def _alternatives() -> list[str]:
+    """The packaged configuration, and it once more with each kind of microscope that it holds as a comment."""
+    text = template()
+    active = re.search(r"^microscope:\n(?:  .*\n)+", text, re.MULTILINE)
+    assert active is not None
+    commented = re.findall(r"^#microscope:\n(?:#  .*\n)+", text, re.MULTILINE)
+    uncommented = ["".join(line[1:] for line in block.splitlines(keepends=True)) for block in commented]
+    return [text, *(text.replace(active[0], block) for block in uncommented)]
+
+
+def _missing(model: type[BaseModel], content: dict[str, Any], above: str = "") -> Iterator[str]:
+    for key, field in model.model_fields.items():
+        if key not in content:
+            yield above + key
+            continue
+        options = get_args(field.annotation) or (field.annotation,)
+        models = [option for option in options if isinstance(option, type) and issubclass(option, BaseModel)]
+        if len(models) > 1:
+            models = [
+                option for option in models if content[key]["kind"] in str(option.model_fields["kind"].annotation)
+            ]
+        # A stage written as {} in an alternative is that of the simulated microscope, which is written out.
+        if models and content[key] != {}:
+            yield from _missing(models[0], content[key], f"{above}{key}.")
+
+
+def test_the_packaged_configuration_is_the_one_of_the_repository() -> None:
+    assert (REPOSITORY / "config.yaml").read_text(encoding="utf-8") == template()
+
+
+def test_the_packaged_configuration_holds_each_kind_of_microscope() -> None:
+    kinds = {type(parse_config(text).microscope) for text in _alternatives()}
+    assert kinds == {SimulatedConfig, MicroManagerConfig, RecordedConfig, FieldConfig}
+
+
+@pytest.mark.parametrize("text", _alternatives(), ids=lambda text: yaml.safe_load(text)["microscope"]["kind"])
+def test_the_packaged_configuration_holds_every_key(text: str) -> None:
+    assert list(_missing(Config, yaml.safe_load(text))) == []
+
+
+def test_every_key_of_the_packaged_configuration_is_explained() -> None:
+    keys = [line for line in template().splitlines() if re.match(r"#?  +\w+:", line)]
+    assert len(keys) > 60
+    assert [line for line in keys if not re.search(r" # \S+ *\S", line)] == []
+
+
+def test_lengths_and_times_are_explained_with_their_units() -> None:
+    units = {"_um": "um", "_ms": "milliseconds", "_s": "seconds", "_nm": "nanometres", "_px": "pixels"}
+    lines = [re.match(r"#?  +(\w+):.* # (.*)", line) for line in template().splitlines()]
+    for found in filter(None, lines):
+        unit = next((unit for suffix, unit in units.items() if found[1].endswith(suffix)), "")
+        assert unit in found[2] or "um per second" in found[2], found[0]
+
+
+def test_the_packaged_configuration_can_move_and_focus() -> None:
+    config = parse_config(template())
+    motion, core = motion_settings(config), core_settings(config, {})
+    assert motion.limits_um is not None
+    assert motion.focus_direction is not FocusDirection.UNKNOWN
+    assert core.optics is not None
+    assert motion.arrival_tolerance_um <= core.focus.tolerance_um
+    assert camera_settings(config).auto_exposure is False
