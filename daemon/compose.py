@@ -228,6 +228,7 @@ class Daemon:
         clock: Clock = time.perf_counter_ns,
         watch: Watcher | None = None,
     ) -> None:
+        microscope = microscope or build_microscope(config)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         network = config.network
         try:
@@ -240,7 +241,7 @@ class Daemon:
         self.state = State(settings, session=str(uuid.uuid4()), began_ns=clock())
         self._loop = Loop(
             self.state,
-            microscope or build_microscope(config),
+            microscope,
             HardwareSettings(
                 motion=motion_settings(config),
                 camera=camera_settings(config),

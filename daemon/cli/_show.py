@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tempfile
 import time
 from contextlib import contextmanager
@@ -80,6 +81,7 @@ def demo_config() -> str:
 
 def save_svg(screen: Screen, path: Path) -> None:
     """Write a screen as SVG."""
+    from rich._export_format import CONSOLE_SVG_FORMAT
     from rich.console import Console
 
     recorder = Console(
@@ -92,7 +94,9 @@ def save_svg(screen: Screen, path: Path) -> None:
         legacy_windows=False,
     )
     recorder.print(screen)
-    path.write_text(recorder.export_svg(title="microscoped demo"), encoding="utf-8")
+    # rich's own frame, without the web fonts that it would load: a picture on a page asks nobody for anything.
+    frame = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    path.write_text(recorder.export_svg(title="microscoped demo", code_format=frame), encoding="utf-8")
 
 
 class _Show:

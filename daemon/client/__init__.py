@@ -2,5 +2,14 @@
 
 from microscoped.daemon.client.errors import ClientError, NoAnswerError, RequestFailedError, TaskFailedError
 from microscoped.daemon.client.scope import DEFAULT_ADDRESS, Scope
+from microscoped.daemon.client.subscription import Subscription
 
-__all__ = ["DEFAULT_ADDRESS", "ClientError", "NoAnswerError", "RequestFailedError", "Scope", "TaskFailedError"]
+__all__ = [
+    "DEFAULT_ADDRESS",
+    "ClientError",
+    "NoAnswerError",
+    "RequestFailedError",
+    "Scope",
+    "Subscription",
+    "TaskFailedError",
+]

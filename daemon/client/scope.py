@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 import zmq
 
 from microscoped.daemon.client.errors import NoAnswerError, RequestFailedError, TaskFailedError
+from microscoped.daemon.client.subscription import Subscription
 from microscoped.daemon.protocol import VERSION, ErrorBody, Event, Reply, dumps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from types import TracebackType
 
     from numpy.typing import NDArray
     from pydantic import JsonValue
 
+Frame: TypeAlias = "tuple[dict[str, Any], NDArray[Any]]"
+"""A frame's header (see `microscoped.daemon.protocol.events.FrameData`) and its pixels."""
 DEFAULT_ADDRESS = "tcp://127.0.0.1:5770"
 
 
@@ -142,13 +145,11 @@ class Scope:
         z_um: float = self.request("stage.position")["z_um"]
         return z_um
 
-    def snap(self) -> tuple[dict[str, Any], NDArray[Any]]:
+    def snap(self) -> Frame:
         """Take one frame; return its header and its pixels."""
         return self.frame(self.run("camera.snap")["frame"])
 
-    def frame(
-        self, frame: str | None = None, *, newer_than: str | None = None, wait_s: float = 0.0
-    ) -> tuple[dict[str, Any], NDArray[Any]]:
+    def frame(self, frame: str | None = None, *, newer_than: str | None = None, wait_s: float = 0.0) -> Frame:
         """Fetch a frame that was taken: a certain one, or the newest, or one newer than another."""
         params: dict[str, Any] = {"frame": frame, "newer_than": newer_than, "wait_ms": 1000 * wait_s}
         given = {name: value for name, value in params.items() if value is not None}
@@ -174,7 +175,7 @@ class Scope:
         """Allow motion again."""
         return self.request("resume")
 
-    def events(self, *topics: str, timeout_s: float | None = None) -> Iterator[Event]:
+    def events(self, *topics: str, timeout_s: float | None = None) -> Subscription[Event]:
         """Subscribe, and return an iterator of events: none that happens after this call is missed.
 
         Parameters
@@ -184,15 +185,11 @@ class Scope:
         timeout_s
             End after so long without an event; by default never.
         """
-        messages = self._messages(self._subscribe("events", topics), timeout_s)
-        return (Event.model_validate_json(payload) for _, payload, *_ in messages)
+        return Subscription(self._subscribe("events", topics), _event, timeout_s)
 
-    def frames(
-        self, camera: str = "", *, timeout_s: float | None = None
-    ) -> Iterator[tuple[dict[str, Any], NDArray[Any]]]:
+    def frames(self, camera: str = "", *, timeout_s: float | None = None) -> Subscription[Frame]:
         """Subscribe, and return an iterator of frames: their headers and pixels. A slow reader loses some."""
-        messages = self._messages(self._subscribe("frames", (f"v1.frame.{camera}",)), timeout_s)
-        return (_frame(payload, pixels) for _, payload, pixels, *_ in messages)
+        return Subscription(self._subscribe("frames", (f"v1.frame.{camera}",)), _frame, timeout_s)
 
     # --- inside -----------------------------------------------------------------------------------------------
 
@@ -216,14 +213,6 @@ class Scope:
         # The subscription travels before anything that we send after the handshake: one round trip makes it sure.
         self.request("ping")
         return socket
-
-    @staticmethod
-    def _messages(socket: zmq.Socket[bytes], timeout_s: float | None) -> Iterator[list[bytes]]:
-        try:
-            while timeout_s is None or socket.poll(int(1000 * timeout_s)):
-                yield socket.recv_multipart()
-        finally:
-            socket.close(linger=0)
 
     def _exchange(
         self, op: str, wait_s: float, deadline_ms: float | None, dry_run: bool, params: Mapping[str, JsonValue]
@@ -250,9 +239,13 @@ class Scope:
         )
 
 
-def _frame(payload: bytes, pixels: bytes) -> tuple[dict[str, Any], NDArray[Any]]:
-    header = Event.model_validate_json(payload).data
-    return header, _image(header, pixels)
+def _event(message: list[bytes]) -> Event:
+    return Event.model_validate_json(message[1])
+
+
+def _frame(message: list[bytes]) -> Frame:
+    header = _event(message).data
+    return header, _image(header, message[2])
 
 
 def _image(header: Mapping[str, Any], pixels: bytes) -> NDArray[Any]:
