@@ -113,7 +113,7 @@ def part_b(report: Report, seconds: float, folder: Path, *, hungry: bool = False
                 ending.set()
                 snapper.join()
         title = f"{'c' if hungry else 'b'}. ping, {name}{', hungry thread' if hungry else ''}"
-        found = {
+        found: dict[str, Any] = {
             "idle": spread(idle),
             "streaming": spread(streaming),
             "snapping": spread(snapping),
@@ -155,7 +155,7 @@ def part_d(report: Report, repeats: int, folder: Path) -> None:
                     time.sleep(dice.uniform(0.1, 0.9))
                     stop_once(wire, watcher, task, stops)
             title = f"d. stop, {name}, during a {what}"
-            found = {
+            found: dict[str, Any] = {
                 "issued": spread(stops.issued_ms),
                 "reply": spread(stops.reply_ms),
                 "still": spread(stops.still_ms),
