@@ -5,6 +5,7 @@ The only module that knows every room; simulators are imported here alone, and o
 
 from __future__ import annotations
 
+import secrets
 import time
 import uuid
 from dataclasses import asdict, fields
@@ -213,6 +214,8 @@ class Daemon:
         Monotonic nanoseconds.
     watch
         Sees every input and what was done about it (see `Loop`).
+    safe_reason
+        Come up in SAFE, because of this: nothing moves until ``resume``.
 
     Raises
     ------
@@ -227,6 +230,7 @@ class Daemon:
         microscope: Microscope | None = None,
         clock: Clock = time.perf_counter_ns,
         watch: Watcher | None = None,
+        safe_reason: str | None = None,
     ) -> None:
         microscope = microscope or build_microscope(config)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -238,7 +242,7 @@ class Daemon:
             raise
         self.endpoints = self._sockets.endpoints()
         settings = core_settings(config, asdict(self.endpoints))
-        self.state = State(settings, session=str(uuid.uuid4()), began_ns=clock())
+        self.state = State(settings, session=str(uuid.uuid4()), began_ns=clock(), secret=secrets.token_hex(32))
         self._loop = Loop(
             self.state,
             microscope,
@@ -254,6 +258,8 @@ class Daemon:
             clock=clock,
             watch=watch,
         )
+        if safe_reason is not None:
+            self._loop.start_safe(safe_reason)
 
     @property
     def shut_down(self) -> Callable[[str], None]:

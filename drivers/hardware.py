@@ -139,6 +139,7 @@ class HardwareThread:
         self._stop_lane = StopLane(post, clock)
         self._lanes = {"stage": _Lane(), "camera": _Lane(), "query": _Lane()}
         self._more_frames = False
+        self._turned_ns = 0
         self._thread = threading.Thread(target=self._run, name="hardware", daemon=True)
 
     def start(self) -> None:
@@ -163,6 +164,10 @@ class HardwareThread:
     def waiting(self) -> int:
         """How many commands wait to be taken up."""
         return self._inbox.qsize()
+
+    def silent_ns(self) -> int:
+        """How long ago the thread last came back from a driver; 0 before it has opened the microscope."""
+        return self._clock() - self._turned_ns if self._turned_ns else 0
 
     def stop(self) -> None:
         """Halt the stage and disable motion until `resume`; a `StopDone` follows. From any thread, at any time."""
@@ -252,6 +257,7 @@ class HardwareThread:
         for lane in self._lanes.values():
             self._advance(lane, camera, stage)
         stage.read_resting()
+        self._turned_ns = self._clock()
 
     def _wait_ns(self, *, streaming: bool) -> int:
         """How long this turn may sleep for the next command."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
@@ -14,7 +15,7 @@ from microscoped.daemon.client.subscription import Subscription
 from microscoped.daemon.protocol import VERSION, ErrorBody, Event, Reply, dumps
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -49,6 +50,7 @@ class Scope:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._control = self._connect_control()
         self._hello: dict[str, Any] | None = None
+        self._lease: dict[str, JsonValue] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -167,6 +169,43 @@ class Scope:
         """
         return self.run("focus.run", timeout_s=300.0, **params)
 
+    @contextmanager
+    def lease(self, name: str, ttl_s: float = 30.0) -> Iterator[None]:
+        """Keep the stage for the body of the ``with`` statement; others are told ``busy`` and this name.
+
+        Parameters
+        ----------
+        name
+            Who holds it, for others to read.
+        ttl_s
+            The lease ends so long after it was taken or last renewed: call `renew` in time.
+
+        Raises
+        ------
+        RequestFailedError
+            Somebody else holds it.
+        """
+        token = self.request("stage.lease", name=name, ttl_s=ttl_s)["token"]
+        self._lease = {"name": name, "ttl_s": ttl_s, "token": token}
+        try:
+            yield
+        finally:
+            self._lease = None
+            with suppress(RequestFailedError):  # it had expired
+                self.request("stage.release", token=token)
+
+    def renew(self) -> None:
+        """Renew the lease for another ``ttl_s``.
+
+        Raises
+        ------
+        RequestFailedError
+            It has expired.
+        """
+        if self._lease is None:
+            raise ValueError("there is no lease to renew: use renew() inside 'with scope.lease(name):'")
+        self._exchange("stage.lease", 0.0, None, False, self._lease)
+
     def stop(self) -> dict[str, Any]:
         """Halt the stage and cancel all tasks; no motion until `resume`."""
         return self.request("stop")
@@ -223,6 +262,8 @@ class Scope:
             message["deadline_ms"] = deadline_ms
         if dry_run:
             message["dry_run"] = True
+        if self._lease is not None:
+            message["lease"] = self._lease["token"]
         self._control.send(dumps(message))
         until = time.monotonic() + self.timeout_s + wait_s
         while self._control.poll(max(0, int(1000 * (until - time.monotonic())))):

@@ -301,7 +301,7 @@ class StageConfig(Section):
     overshoot_um: Annotated[float, Field(ge=0)] = 0.0
     unknown_direction_step_um: Annotated[float, Field(ge=0)] | None = None
     arrival_tolerance_um: Positive = 0.1
-    settle_ms: Annotated[float, Field(ge=0)] = 0.0
+    settle_ms: Annotated[float, Field(ge=0)] = 10.0
     timeout_s: Annotated[float, Field(gt=0, le=600)] = 10.0
     position_interval_s: Annotated[float, Field(ge=0.05)] = 0.5
 
@@ -381,6 +381,25 @@ class EnginesConfig(Section):
     sharpness: EngineConfig = EngineConfig()
 
 
+class SupervisorConfig(Section):
+    """How ``run`` looks after the daemon.
+
+    Parameters
+    ----------
+    enabled
+        Whether a daemon that crashes or hangs is started again, in SAFE.
+    silence_s
+        A daemon whose loop is silent for longer hangs, and is killed. The loop beats once a second.
+    crashes, window_min
+        With more crashes than this within the window it stays down.
+    """
+
+    enabled: bool = True
+    silence_s: Annotated[float, Field(ge=2, le=3_600)] = 10.0
+    crashes: Annotated[int, Field(ge=0, le=1_000)] = 3
+    window_min: Annotated[float, Field(gt=0, le=1_440)] = 10.0
+
+
 class NetworkConfig(Section):
     """Where the daemon listens: three ZeroMQ endpoints, on this computer only; port ``*`` takes a free one."""
 
@@ -421,6 +440,7 @@ class Config(Section):
     camera: CameraConfig = CameraConfig()
     focus: FocusConfig = FocusConfig()
     engines: EnginesConfig = EnginesConfig()
+    supervisor: SupervisorConfig = SupervisorConfig()
     network: NetworkConfig = NetworkConfig()
 
     @model_validator(mode="after")
@@ -446,4 +466,5 @@ __all__ = [
     "SimulatedConfig",
     "SimulatedStageConfig",
     "StageConfig",
+    "SupervisorConfig",
 ]

@@ -6,23 +6,25 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from microscoped.daemon.core import inputs as heard_of
-from microscoped.daemon.core.effects import ClearTimer, Exit, Offer, PublishFrame
+from microscoped.daemon.core.effects import ClearTimer, Exit, HaltStage, Offer, PublishFrame
 from microscoped.daemon.core.handlers import camera, focus, session, stage
 from microscoped.daemon.core.modes import Mode
 from microscoped.daemon.core.state import CameraView, FocusWork, MoveWork, Outcome, SnapWork, StageView
+from microscoped.daemon.protocol import AlarmCode
 from microscoped.daemon.protocol.events import FrameData, frame_topic
 from microscoped.daemon.protocol.ops import FrameResult, PositionResult, StateResult
-from microscoped.drivers.commands import StartStream
 from microscoped.drivers.motion import Arrival
 from microscoped.drivers.protocols import FocusDirection
 
 if TYPE_CHECKING:
-    from microscoped.daemon.core.inputs import CommandEnded, HardwareOpened, Input
+    from microscoped.daemon.core.inputs import CommandEnded, HardwareOpened, Input, PositionSeen
     from microscoped.daemon.core.state import Pending
     from microscoped.daemon.core.turn import Turn
     from microscoped.daemon.protocol import ErrorBody
 
 CAMERA_FAULTS = ("fault.camera", "fault.frame_timeout")
+SAME_PLACE = 5
+"""A stage that comes back within so many arrival tolerances of where it was left has not been moved."""
 HARDWARE_FAULTS = ("fault.stage", "fault.stage_not_arrived", "fault.hardware_silent", "fault.connection", "fault")
 
 
@@ -36,7 +38,7 @@ def hardware_heard(turn: Turn, heard: Input) -> None:
         case heard_of.FrameAdmitted():
             _frame(turn, heard.frame)
         case heard_of.PositionSeen():
-            session.note_position(turn, heard.z_um)
+            _position_seen(turn, heard)
         case heard_of.StreamDied():
             turn.set(camera=replace(turn.state.camera, streaming=False))
             note_fault(turn, heard.error)
@@ -57,11 +59,11 @@ def note_fault(turn: Turn, error: ErrorBody) -> None:
     if turn.state.mode is Mode.CLOSING:
         return
     if error.code in CAMERA_FAULTS:
-        turn.alarm(error)
+        turn.alarm(AlarmCode(error.code), error.detail, error.data)
         if turn.state.mode in (Mode.IDLE, Mode.ACTIVE):
             turn.enter(Mode.DEGRADED, error.detail)
     elif error.code in HARDWARE_FAULTS:
-        turn.alarm(error)
+        turn.alarm(AlarmCode(error.code), error.detail, error.data)
         turn.enter(Mode.FAULT, error.detail)
 
 
@@ -77,11 +79,30 @@ def _opened(turn: Turn, heard: HardwareOpened) -> None:
         stage=StageView(heard.stage_name, heard.z_um, focus_direction=settings.motion.focus_direction),
         camera=CameraView(info=heard.camera, settings=heard.settings),
     )
+    expected_um = settings.expected_z_um
     if turn.state.mode is Mode.STARTING:
         turn.enter(Mode.IDLE)
+        if (
+            expected_um is not None
+            and abs(heard.z_um - expected_um) > SAME_PLACE * settings.motion.arrival_tolerance_um
+        ):
+            reason = f"the stage is at {heard.z_um:g} µm, and was left at {expected_um:g}: somebody moved it meanwhile"
+            turn.enter(Mode.SAFE, reason)
+            turn.alarm(AlarmCode.STAGE_MOVED, reason, {"z_um": heard.z_um, "from_um": expected_um})
     turn.publish_state()
-    if settings.stream_at_start:
-        turn.submit(lambda command: StartStream(id=command), op="camera.start", own_time_s=5)
+    if turn.state.mode is Mode.SAFE:
+        # What a former life of the daemon set in motion ends here; and the driver layer, too, refuses to move.
+        turn.do(HaltStage())
+    else:
+        camera.stream_at_start(turn)
+
+
+def _position_seen(turn: Turn, heard: PositionSeen) -> None:
+    before_um = turn.state.stage.z_um
+    session.note_position(turn, heard.z_um)
+    if heard.moved:
+        detail = f"the stage is at {heard.z_um:g} µm (it was at {before_um:g}) though nobody here moved it"
+        turn.alarm(AlarmCode.STAGE_MOVED, detail, {"z_um": heard.z_um, "from_um": before_um})
 
 
 def _lost(turn: Turn, error: ErrorBody) -> None:

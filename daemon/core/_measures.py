@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from microscoped.daemon.core.handlers import focus, session
 from microscoped.daemon.core.state import EngineView, FocusWork
+from microscoped.daemon.core.watchdogs import watch_over
+from microscoped.daemon.protocol import AlarmCode
 from microscoped.daemon.protocol.events import HEARTBEAT_TOPIC, HeartbeatData, MeasureData, measure_topic
 
 if TYPE_CHECKING:
@@ -32,8 +34,9 @@ def measure_ended(turn: Turn, ended: MeasureEnded) -> None:
             latency_ms=ended.latency_ms,
         )
         turn.publish(measure_topic(ended.engine), data, (ended.frame,))
+        turn.watch(AlarmCode.FAULT_ENGINE, broken=False, detail=f"{ended.engine} measures again")
     elif ended.error is not None and ended.request is None:
-        turn.alarm(ended.error, (ended.frame,))
+        turn.watch(AlarmCode.FAULT_ENGINE, broken=True, detail=ended.error.detail)
     if ended.request is None:
         return
     pending = turn.settle(ended.request)
@@ -52,7 +55,8 @@ def frame_skipped(turn: Turn, heard: FrameSkipped) -> None:
 
 
 def heartbeat(turn: Turn, heard: HeartbeatDue) -> None:
-    """Publish ``v1.heartbeat.``."""
+    """Publish ``v1.heartbeat.``, and look after what should go on by itself."""
+    watch_over(turn, heard)
     state = turn.state
     newest_ns = state.camera.newest_ns
     turn.publish(

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from pydantic import JsonValue
 
-    from pydantic import JsonValue
-
-    from microscoped.daemon.protocol import ErrorBody, Request
-    from microscoped.daemon.protocol.events import FrameData
-    from microscoped.drivers.motion import Arrival
-    from microscoped.drivers.protocols import CameraInfo, CameraSettings, FocusDirection
+from microscoped.daemon.protocol import ErrorBody, Request, Scope
+from microscoped.daemon.protocol.events import FrameData
+from microscoped.drivers.motion import Arrival
+from microscoped.drivers.protocols import CameraInfo, CameraSettings, FocusDirection
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +25,30 @@ class Now:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Where a reply goes: the routing id that ZeroMQ gave the client, and whether it sent an empty delimiter frame."""
+    """Who asks, and where a reply goes.
+
+    Parameters
+    ----------
+    routing
+        The routing id that ZeroMQ gave the client.
+    delimited
+        Whether it sent an empty delimiter frame.
+    user, scope
+        Whose key it proved to have, and what that user may do now; nobody and ``control`` where no keys are used.
+        ``None``: the key was revoked.
+    """
 
     routing: bytes
     delimited: bool = False
+    user: str = ""
+    scope: Scope | None = Scope.CONTROL
+
+
+@dataclass(frozen=True, slots=True)
+class StartedSafe:
+    """The first input of a daemon that was started again after a crash; `reason` says what happened, for people."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +180,27 @@ class TimerFired:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatDue:
-    """A second has passed; what the runner measured of itself in it."""
+    """A second has passed; what the runner measured of itself in it.
+
+    Parameters
+    ----------
+    loop_lag_ms, queues
+        See `HeartbeatData`.
+    hardware_silent_ms
+        Since the hardware thread last came back from a driver.
+    """
 
     loop_lag_ms: Mapping[str, float]
     queues: Mapping[str, int]
+    hardware_silent_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEnded:
+    """The journal could not be written any more, and has ended; the daemon goes on without it."""
+
+    detail: str
+    data: Mapping[str, JsonValue]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +211,8 @@ class ShutdownWanted:
 
 
 Input: TypeAlias = (
-    RequestReceived
+    StartedSafe
+    | RequestReceived
     | RequestRefused
     | HardwareOpened
     | HardwareLost
@@ -191,6 +227,7 @@ Input: TypeAlias = (
     | FrameSkipped
     | TimerFired
     | HeartbeatDue
+    | JournalEnded
     | ShutdownWanted
 )
 
@@ -203,6 +240,7 @@ __all__ = [
     "HardwareOpened",
     "HeartbeatDue",
     "Input",
+    "JournalEnded",
     "MeasureEnded",
     "Now",
     "Peer",
@@ -211,6 +249,7 @@ __all__ = [
     "RequestRefused",
     "ShutdownWanted",
     "StageLost",
+    "StartedSafe",
     "StopReturned",
     "StreamDied",
     "TimerFired",

@@ -45,7 +45,7 @@ _STOPPED = (ErrorCode.STOPPED, "motion is stopped; send resume first")
 _FAULT = (ErrorCode.FAULT, "the hardware is in fault ({reason}); mend it, then send resume")
 _SAFE = (
     ErrorCode.NOT_READY,
-    "the daemon came up after a crash and stays motionless; check the microscope, then resume",
+    "the daemon came up motionless ({reason}); check the microscope, then send resume",
 )
 _CLOSING = (ErrorCode.NOT_READY, "the daemon is shutting down")
 
@@ -59,6 +59,7 @@ TABLE: Mapping[Mode, Mapping[OpClass, tuple[ErrorCode, str] | None]] = {
         OpClass.CAMERA: _NOT_YET,
         OpClass.MOVE: _NOT_YET,
         OpClass.CANCEL: _YES,
+        OpClass.LEASE: _NOT_YET,
         OpClass.SHUTDOWN: _YES,
     },
     Mode.IDLE: _READY,
@@ -74,6 +75,7 @@ TABLE: Mapping[Mode, Mapping[OpClass, tuple[ErrorCode, str] | None]] = {
         OpClass.CAMERA: _CLOSING,
         OpClass.MOVE: _CLOSING,
         OpClass.CANCEL: _YES,
+        OpClass.LEASE: _CLOSING,
         OpClass.SHUTDOWN: _YES,
     },
 }

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
+from pydantic import JsonValue
+
+from microscoped.daemon.core.arbiter import Claim
+from microscoped.daemon.core.inputs import Peer
 from microscoped.daemon.core.modes import Mode
+from microscoped.daemon.focus import Sample, SearchSettings
+from microscoped.daemon.protocol import AlarmCode, ErrorBody
+from microscoped.daemon.protocol.events import FrameData
+from microscoped.drivers.optics import Optics
 from microscoped.drivers.protocols import CameraInfo, CameraSettings, FocusDirection
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from pydantic import JsonValue
-
-    from microscoped.daemon.core.arbiter import Claim
-    from microscoped.daemon.core.inputs import Peer
-    from microscoped.daemon.focus import Sample, SearchSettings
-    from microscoped.daemon.protocol import ErrorBody
-    from microscoped.daemon.protocol.events import FrameData
-    from microscoped.drivers.optics import Optics
-    from microscoped.drivers.safety import MotionSettings
+from microscoped.drivers.safety import MotionSettings
 
 TaskState: TypeAlias = Literal["accepted", "running", "done", "failed", "cancelled", "preempted"]
 
@@ -62,6 +59,8 @@ class Settings:
         How many ended tasks are remembered.
     stream_at_start
         Whether the camera streams as soon as it is open.
+    expected_z_um
+        Where the stage was when the daemon last ran; ``None`` where that is not known or means nothing.
     """
 
     software: str
@@ -76,6 +75,7 @@ class Settings:
     snaps: int = 8
     kept_tasks: int = 64
     stream_at_start: bool = False
+    expected_z_um: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,43 @@ class ReplyTo:
     cause: str
     op: str
     received_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopWait:
+    """A ``stop`` that waits for the driver, and the tasks that ended because of it."""
+
+    reply: ReplyTo
+    cancelled: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A request that was seen, so that it is not done twice.
+
+    Parameters
+    ----------
+    at_ns, body
+        When it came first, and a digest of what it asked for.
+    answer
+        The reply, once there is one.
+    also
+        Where else it came from meanwhile: a client that reconnected waits there.
+    """
+
+    at_ns: int
+    body: str
+    answer: Mapping[str, JsonValue] | None = None
+    also: tuple[Peer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The stage kept for one client until `expires_ns`."""
+
+    token: str
+    holder: str
+    expires_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +253,7 @@ class CameraView:
     frames: int = 0
     lost: int = 0
     newest_ns: int | None = None
+    streaming_since_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +266,13 @@ class EngineView:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchView:
+    """What the watchdogs remember: for each engine, measured frames at the last heartbeat and since when none came."""
+
+    engines: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class TopicView:
     """The last event of a topic."""
 
@@ -237,11 +282,18 @@ class TopicView:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Everything. `ids` counts the ids handed out; `began_ns` is when the session began."""
+    """Everything.
+
+    Parameters
+    ----------
+    session, secret, began_ns, ids
+        The session's id; what its lease tokens are made of; when it began; how many ids were handed out.
+    """
 
     settings: Settings
     session: str
     began_ns: int
+    secret: str = ""
     ids: int = 0
     mode: Mode = Mode.STARTING
     reason: str = "the microscope is being opened"
@@ -258,7 +310,12 @@ class State:
     snaps: tuple[FrameData, ...] = ()
     task_waits: Mapping[str, TaskWait] = field(default_factory=dict)
     frame_waits: tuple[FrameWait, ...] = ()
-    stop_waits: tuple[ReplyTo, ...] = ()
+    stop_waits: tuple[StopWait, ...] = ()
+    lease: Lease | None = None
+    seen: Mapping[str, Seen] = field(default_factory=dict)
+    history: tuple[Mapping[str, JsonValue], ...] = ()
+    alarms: frozenset[AlarmCode] = frozenset()
+    watches: WatchView = field(default_factory=WatchView)
 
     def frame(self, frame: str) -> FrameData | None:
         """The header of a frame that is still kept."""
@@ -276,17 +333,21 @@ __all__ = [
     "FocusDefaults",
     "FocusWork",
     "FrameWait",
+    "Lease",
     "MoveWork",
     "Outcome",
     "Pending",
     "ReplyTo",
+    "Seen",
     "Settings",
     "SnapWork",
     "StageView",
     "State",
+    "StopWait",
     "Task",
     "TaskState",
     "TaskWait",
     "TopicView",
+    "WatchView",
     "Work",
 ]

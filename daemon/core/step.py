@@ -11,18 +11,19 @@ from microscoped.daemon.core import inputs as heard_of
 from microscoped.daemon.core._hardware import hardware_heard, note_fault
 from microscoped.daemon.core._measures import frame_skipped, heartbeat, measure_ended
 from microscoped.daemon.core.effects import Effect, Exit
-from microscoped.daemon.core.handlers import HANDLERS, camera, session, tasks
+from microscoped.daemon.core.handlers import HANDLERS, camera, lease, session, tasks
 from microscoped.daemon.core.modes import TABLE, Mode
+from microscoped.daemon.core.retries import is_retry
 from microscoped.daemon.core.state import Outcome, ReplyTo
 from microscoped.daemon.core.turn import Ask, Turn
-from microscoped.daemon.protocol import OPS, ErrorBody, ErrorCode, RefusedError
+from microscoped.daemon.protocol import OPS, ErrorBody, ErrorCode, OpClass, RefusedError
 from microscoped.daemon.protocol.envelope import explain
 from microscoped.daemon.protocol.ops import DryRun
 
 if TYPE_CHECKING:
     from microscoped.daemon.core.inputs import Input, Now, Peer
     from microscoped.daemon.core.state import State
-    from microscoped.daemon.protocol import Request
+    from microscoped.daemon.protocol import Op, Request
 
 
 def step(state: State, heard: Input, now: Now) -> tuple[State, tuple[Effect, ...]]:
@@ -44,6 +45,8 @@ def step(state: State, heard: Input, now: Now) -> tuple[State, tuple[Effect, ...
     """
     turn = Turn(state, now)
     match heard:
+        case heard_of.StartedSafe():
+            session.start_safe(turn, heard.reason)
         case heard_of.RequestReceived():
             _request(turn, heard.peer, heard.request)
         case heard_of.RequestRefused():
@@ -67,7 +70,10 @@ def step(state: State, heard: Input, now: Now) -> tuple[State, tuple[Effect, ...
 def _request(turn: Turn, peer: Peer, request: Request) -> None:
     to = ReplyTo(peer, str(request.id), request.op, turn.now.mono_ns)
     try:
-        ask = _checked(turn, to, request)
+        op = OPS.get(request.op)
+        if op is not None and op.op_class is not OpClass.READ and is_retry(turn, peer, request):
+            return
+        ask = _checked(turn, to, op, request)
         if request.dry_run:
             HANDLERS[request.op](Turn(turn.state, turn.now), ask)
             turn.reply(to, DryRun())
@@ -84,19 +90,22 @@ def _request(turn: Turn, peer: Peer, request: Request) -> None:
         turn.refuse(to, refusal.body)
 
 
-def _checked(turn: Turn, to: ReplyTo, request: Request) -> Ask:
-    """Check a request against registry, parameters and state table.
+def _checked(turn: Turn, to: ReplyTo, op: Op | None, request: Request) -> Ask:
+    """Check a request against registry, scope, state table, parameters and lease.
 
     Raises
     ------
     RefusedError
         With the code that the client sees.
     """
-    op = OPS.get(request.op)
     if op is None:
         raise RefusedError(ErrorCode.UNKNOWN_OP, f"there is no op {request.op!r}; hello lists them all")
     if request.dry_run and not op.dry_run:
         raise RefusedError(ErrorCode.INVALID, f"{op.name} knows no dry_run; leave it out")
+    scope = to.peer.scope
+    if scope is None or not scope.includes(op.scope):
+        may = scope or "nothing any more"
+        raise RefusedError(ErrorCode.FORBIDDEN, f"{op.name} needs the scope {op.scope}; this client may do: {may}")
     verdict = TABLE[turn.state.mode][op.op_class]
     if verdict is not None:
         code, detail = verdict
@@ -106,7 +115,8 @@ def _checked(turn: Turn, to: ReplyTo, request: Request) -> Ask:
     except ValidationError as error:
         raise RefusedError(ErrorCode.INVALID, explain(error, "params")) from None
     not_after_ns = None if request.deadline_ms is None else turn.now.mono_ns + int(request.deadline_ms * 1e6)
-    return Ask(to, params, not_after_ns)
+    leased = op.op_class is OpClass.MOVE and lease.check(turn, request.lease)
+    return Ask(to, params, not_after_ns, leased)
 
 
 def _timer(turn: Turn, timer: str) -> None:
@@ -122,6 +132,8 @@ def _timer(turn: Turn, timer: str) -> None:
             session.stop_is_slow(turn)
         case "stop":
             session.stop_is_stuck(turn)
+        case "lease":
+            lease.expire(turn)
         case "close":
             turn.do(Exit(1))
 

@@ -22,6 +22,7 @@ from microscoped.daemon.core.effects import (
     SetTimer,
     Submit,
 )
+from microscoped.daemon.core.retries import remember_answer
 from microscoped.daemon.core.state import Outcome, Pending, ReplyTo, State, Task, TopicView, Work
 from microscoped.daemon.protocol import VERSION, ErrorBody, ErrorCode, RefusedError
 from microscoped.daemon.protocol.events import ALARM_TOPIC, STATE_TOPIC, AlarmData, StateData, TaskData, task_topic
@@ -36,20 +37,34 @@ if TYPE_CHECKING:
     from microscoped.daemon.core.arbiter import Claim
     from microscoped.daemon.core.inputs import Now, Peer
     from microscoped.daemon.core.modes import Mode
-    from microscoped.daemon.protocol import Message
+    from microscoped.daemon.protocol import AlarmCode, Message
     from microscoped.drivers.commands import Command
 
+KEPT_TOPICS = ("v1.state.", "v1.decision.", "v1.task.", "v1.alarm.")
+"""What ``events.since`` can bring back."""
+KEPT_EVENTS = 10_000
 SILENCE_NS = 5_000_000_000
 """How much longer than its own time a hardware command may stay unanswered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A request on its way through a handler: where the answer goes, its parameters, and until when it may begin."""
+    """A request on its way through a handler.
+
+    Parameters
+    ----------
+    to, params
+        Where the answer goes, and the op's parameters.
+    not_after_ns
+        Until when it may begin.
+    leased
+        Whether it came with the stage's lease.
+    """
 
     to: ReplyTo
     params: Any
     not_after_ns: int | None
+    leased: bool = False
 
 
 class Turn:
@@ -90,6 +105,9 @@ class Turn:
     def _answer(self, peer: Peer, cause: str | None, body: Mapping[str, JsonValue], frame: str | None) -> None:
         message = {**self._envelope("reply"), "cause": cause, **body}
         self.do(SendReply(peer, message, frame))
+        if cause is not None:
+            for other in remember_answer(self, peer, cause, message):
+                self.do(SendReply(other, message, frame))
 
     def publish(self, topic: str, data: Message, causes: Sequence[str] = ()) -> Mapping[str, JsonValue]:
         """Publish an event; return its message."""
@@ -104,6 +122,8 @@ class Turn:
             "data": dict(view.data),
         }
         self.set(topics={**self.state.topics, topic: view})
+        if topic.startswith(KEPT_TOPICS):
+            self.set(history=(*self.state.history, message)[-KEPT_EVENTS:])
         self.do(Publish(topic, message))
         return message
 
@@ -116,9 +136,22 @@ class Turn:
             "mono_ns": self.now.mono_ns,
         }
 
-    def alarm(self, error: ErrorBody, causes: Sequence[str] = ()) -> None:
+    def alarm(
+        self,
+        code: AlarmCode,
+        detail: str,
+        data: Mapping[str, JsonValue] | None = None,
+        causes: Sequence[str] = (),
+    ) -> None:
         """Say that something needs a person."""
-        self.publish(ALARM_TOPIC, AlarmData(code=error.code, detail=error.detail, data=error.data), causes)
+        self.publish(ALARM_TOPIC, AlarmData(code=code, detail=detail, data=dict(data or {})), causes)
+
+    def watch(self, code: AlarmCode, broken: bool, detail: str, data: Mapping[str, JsonValue] | None = None) -> None:
+        """Raise an alarm when a condition begins, and clear it when it ends; say each only once."""
+        if broken == (code in self.state.alarms):
+            return
+        self.set(alarms=self.state.alarms | {code} if broken else self.state.alarms - {code})
+        self.publish(ALARM_TOPIC, AlarmData(code=code, cleared=not broken, detail=detail, data=dict(data or {})))
 
     # --- state ------------------------------------------------------------------------------------------------
 
@@ -139,6 +172,7 @@ class Turn:
                 z_um=state.stage.z_um,
                 moving=state.stage.moving,
                 streaming=state.camera.streaming,
+                lease=state.lease.holder if state.lease else None,
             ),
         )
 

@@ -1,13 +1,15 @@
 """The wire protocol, version 1: envelopes, ops, events, errors. Imports pydantic and numpy only."""
 
+from microscoped.daemon.protocol.alarms import AlarmCode
 from microscoped.daemon.protocol.envelope import VERSION, BadRequestError, Event, Message, Reply, Request, read_request
 from microscoped.daemon.protocol.errors import ErrorBody, ErrorCode, RefusedError
-from microscoped.daemon.protocol.ops import OPS, Op, OpClass
+from microscoped.daemon.protocol.ops import OPS, Op, OpClass, Scope
 from microscoped.daemon.protocol.strict_json import dumps, loads
 
 __all__ = [
     "OPS",
     "VERSION",
+    "AlarmCode",
     "BadRequestError",
     "ErrorBody",
     "ErrorCode",
@@ -18,6 +20,7 @@ __all__ = [
     "RefusedError",
     "Reply",
     "Request",
+    "Scope",
     "dumps",
     "loads",
     "read_request",

@@ -38,6 +38,8 @@ class Request(Message):
         Milliseconds from receipt after which the op must not begin any more.
     dry_run
         Check everything, do nothing.
+    lease
+        The token of ``stage.lease``, where the request moves the stage.
     ts
         The client's own time, for its logs.
     """
@@ -49,6 +51,7 @@ class Request(Message):
     params: dict[str, JsonValue] = {}
     deadline_ms: Annotated[StrictFloat | StrictInt, Field(gt=0, le=86_400_000)] | None = None
     dry_run: StrictBool = False
+    lease: Annotated[str, Field(max_length=128)] | None = None
     ts: Annotated[str, Field(max_length=64)] | None = None
 
 

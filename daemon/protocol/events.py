@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
+from microscoped.daemon.protocol.alarms import AlarmCode
 from microscoped.daemon.protocol.envelope import Message
 from microscoped.daemon.protocol.errors import ErrorBody
 
@@ -33,13 +34,14 @@ def task_topic(task: str) -> str:
 
 
 class StateData(Message):
-    """``v1.state.``: the daemon's state, why, and where the stage is."""
+    """``v1.state.``: the daemon's state, why, where the stage is, and who holds its lease."""
 
     state: str
     reason: str
     z_um: float | None
     moving: bool
     streaming: bool
+    lease: str | None = None
 
 
 class FrameData(Message):
@@ -107,9 +109,10 @@ class TaskData(Message):
 
 
 class AlarmData(Message):
-    """``v1.alarm.``: something needs a person."""
+    """``v1.alarm.``: something needs a person, or no longer does (`cleared`)."""
 
-    code: str
+    code: AlarmCode
+    cleared: bool = False
     detail: str
     data: dict[str, JsonValue] = {}
 

@@ -18,6 +18,19 @@ TaskId = Annotated[str, Field(max_length=64)]
 Name = Annotated[str, Field(max_length=128)]
 
 
+class Scope(StrEnum):
+    """What a client may do; each includes those before it. ``stop`` is open to all."""
+
+    READ = "read"
+    CONTROL = "control"
+    ADMIN = "admin"
+
+    def includes(self, other: Scope) -> bool:
+        """Whether somebody with this scope may do what `other` asks for."""
+        order = list(Scope)
+        return order.index(self) >= order.index(other)
+
+
 class OpClass(StrEnum):
     """What an op does to the world: the state table allows or refuses by class."""
 
@@ -27,6 +40,7 @@ class OpClass(StrEnum):
     CAMERA = "camera"
     MOVE = "move"
     CANCEL = "cancel"
+    LEASE = "lease"
     SHUTDOWN = "shutdown"
 
 
@@ -103,6 +117,37 @@ class FocusRunParams(Message):
     metric: Name | None = None
     roi: Region | None = None
     channel: Name | None = None
+
+
+class EventsSinceParams(Message):
+    """Parameters of ``events.since``: which topic, and the last number seen there."""
+
+    topic: Annotated[str, Field(max_length=128)]
+    seq: Annotated[StrictInt, Field(ge=0)]
+
+
+class LeaseParams(Message):
+    """Parameters of ``stage.lease``.
+
+    Parameters
+    ----------
+    name
+        Who asks, for those who will be told ``busy``.
+    ttl_s
+        The lease ends so long after this request, unless it is renewed.
+    token
+        The token of a lease that is to be renewed.
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    ttl_s: Annotated[Number, Field(ge=0.1, le=3_600)] = 30.0
+    token: Name | None = None
+
+
+class ReleaseParams(Message):
+    """Parameters of ``stage.release``: the token of the lease."""
+
+    token: Name
 
 
 class TaskGetParams(Message):
@@ -230,6 +275,20 @@ class SnapshotResult(Message):
     topics: list[TopicValue]
 
 
+class EventsSinceResult(Message):
+    """Result of ``events.since``: the events missed, oldest first; where there are `more`, ask again from the last."""
+
+    events: list[dict[str, JsonValue]]
+    more: bool
+
+
+class LeaseResult(Message):
+    """Result of ``stage.lease``: put `token` into the ``lease`` field of each request that moves."""
+
+    token: str
+    ttl_s: float
+
+
 class StateResult(Message):
     """Result of ``resume`` and ``shutdown``: the state entered."""
 
@@ -313,6 +372,11 @@ class Op:
     op_class: OpClass
     dry_run: bool = False
 
+    @property
+    def scope(self) -> Scope:
+        """What a client must be allowed to do."""
+        return Scope.READ if self.op_class in (OpClass.READ, OpClass.STOP) else Scope.CONTROL
+
 
 OPS: dict[str, Op] = {
     op.name: op
@@ -322,11 +386,14 @@ OPS: dict[str, Op] = {
         Op("status", "State, stage, camera, tasks, engines now", Empty, StatusResult, OpClass.READ),
         Op("describe", "What this microscope is and what is unknown", Empty, DescribeResult, OpClass.READ),
         Op("snapshot", "Last value and number of each topic", SnapshotParams, SnapshotResult, OpClass.READ),
+        Op("events.since", "Events missed since a number", EventsSinceParams, EventsSinceResult, OpClass.READ),
         Op("stop", "Halt the stage, cancel all tasks, no motion until resume", Empty, StopResult, OpClass.STOP),
         Op("resume", "Allow motion again", Empty, StateResult, OpClass.RESUME),
         Op("shutdown", "End the daemon", Empty, StateResult, OpClass.SHUTDOWN),
         Op("stage.move", "Move the focus stage", MoveParams, Accepted, OpClass.MOVE, dry_run=True),
         Op("stage.position", "Read the focus stage", Empty, PositionResult, OpClass.READ),
+        Op("stage.lease", "Keep the stage for oneself for a while", LeaseParams, LeaseResult, OpClass.LEASE),
+        Op("stage.release", "Give the stage back", ReleaseParams, Empty, OpClass.LEASE),
         Op("camera.snap", "Take one frame", Empty, Accepted, OpClass.CAMERA),
         Op("camera.set", "Change camera settings", CameraSetParams, CameraResult, OpClass.CAMERA),
         Op("camera.start", "Begin to stream frames", Empty, CameraResult, OpClass.CAMERA),
@@ -348,15 +415,21 @@ __all__ = [
     "DescribeResult",
     "DryRun",
     "Empty",
+    "EventsSinceParams",
+    "EventsSinceResult",
     "FocusRunParams",
     "FrameGetParams",
     "FrameResult",
     "HelloResult",
+    "LeaseParams",
+    "LeaseResult",
     "MoveParams",
     "Op",
     "OpClass",
     "PingResult",
     "PositionResult",
+    "ReleaseParams",
+    "Scope",
     "SnapshotParams",
     "SnapshotResult",
     "StateResult",

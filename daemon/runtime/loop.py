@@ -91,6 +91,10 @@ class Loop:
         self._lags_ns: list[int] = []
         self._exit: int | None = None
 
+    def start_safe(self, reason: str) -> None:
+        """Have the loop begin in SAFE. Before `run`: nothing else is handled first."""
+        self._mail.post(heard_of.StartedSafe(reason))
+
     def shut_down(self, reason: str) -> None:
         """Ask the loop to end. From any thread, or from a signal handler's thread."""
         self._mail.post(heard_of.ShutdownWanted(reason))
@@ -182,6 +186,7 @@ class Loop:
                 "hardware": self._hardware.waiting(),
                 "engines": self._engines.waiting(),
             },
+            hardware_silent_ms=self._hardware.silent_ns() / 1e6,
         )
 
     # --- what it does -----------------------------------------------------------------------------------------

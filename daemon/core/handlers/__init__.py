@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from microscoped.daemon.core.handlers import camera, focus, session, stage, tasks
+from microscoped.daemon.core.handlers import camera, focus, lease, session, stage, tasks
 from microscoped.daemon.core.turn import Ask, Turn
 
 Handler: TypeAlias = Callable[[Turn, Ask], None]
@@ -16,11 +16,14 @@ HANDLERS: Mapping[str, Handler] = {
     "status": session.status,
     "describe": session.describe,
     "snapshot": session.snapshot,
+    "events.since": session.events_since,
     "stop": session.stop,
     "resume": session.resume,
     "shutdown": session.shutdown,
     "stage.move": stage.move,
     "stage.position": stage.position,
+    "stage.lease": lease.take,
+    "stage.release": lease.release,
     "camera.snap": camera.snap,
     "camera.set": camera.configure,
     "camera.start": camera.start,

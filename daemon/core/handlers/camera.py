@@ -94,6 +94,12 @@ def configure(turn: Turn, ask: Ask) -> None:
     )
 
 
+def stream_at_start(turn: Turn) -> None:
+    """Begin to stream, if the configuration says so."""
+    if turn.state.settings.stream_at_start and not turn.state.camera.streaming:
+        turn.submit(lambda command: StartStream(id=command), op="camera.start", own_time_s=5)
+
+
 def start(turn: Turn, ask: Ask) -> None:
     """Begin to stream."""
     turn.submit(
@@ -121,7 +127,7 @@ def command_ended(turn: Turn, op: str, reply: ReplyTo | None, ended: CommandEnde
         if isinstance(ended.value, CameraSettings):
             camera = replace(camera, settings=ended.value)
         elif op in ("camera.start", "camera.stop"):
-            camera = replace(camera, streaming=op == "camera.start")
+            camera = replace(camera, streaming=op == "camera.start", streaming_since_ns=turn.now.mono_ns)
         if camera != turn.state.camera:
             turn.set(camera=camera)
             turn.publish_state()

@@ -6,12 +6,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from microscoped.daemon.core.effects import AllowMotion, ClearTimer, CloseHardware, HaltStage, SetTimer
+from microscoped.daemon.core.handlers import camera
 from microscoped.daemon.core.modes import Mode
-from microscoped.daemon.core.state import Outcome
-from microscoped.daemon.core.turn import plain, task_data
-from microscoped.daemon.protocol import OPS, VERSION, ErrorBody, ErrorCode
+from microscoped.daemon.core.state import Outcome, StopWait
+from microscoped.daemon.core.turn import KEPT_EVENTS, KEPT_TOPICS, plain, task_data
+from microscoped.daemon.protocol import OPS, VERSION, AlarmCode, ErrorBody, ErrorCode, RefusedError, Scope
 from microscoped.daemon.protocol.ops import (
     DescribeResult,
+    EventsSinceParams,
+    EventsSinceResult,
     HelloResult,
     PingResult,
     SnapshotParams,
@@ -36,6 +39,8 @@ STOP_REPLY_NS = 50_000_000
 """How long the answer to ``stop`` waits for the driver before it says ``stopping``."""
 STOP_ALARM_NS = 2_000_000_000
 """How long a driver may take to return from its stop before that is an alarm."""
+EVENTS_AT_ONCE = 500
+"""Most events in one answer to ``events.since``."""
 CLOSE_NS = 10_000_000_000
 """How long the hardware may take to close before the daemon ends without it."""
 
@@ -52,7 +57,7 @@ def hello(turn: Turn, ask: Ask) -> None:
             ops=sorted(OPS),
             endpoints=dict(settings.endpoints),
             limits=dict(settings.size_limits),
-            scopes=["control"],
+            scopes=[scope for scope in Scope if ask.to.peer.scope and ask.to.peer.scope.includes(scope)],
         ),
     )
 
@@ -131,6 +136,29 @@ def snapshot(turn: Turn, ask: Ask) -> None:
     )
 
 
+def events_since(turn: Turn, ask: Ask) -> None:
+    """Answer with the events of a topic after a number, or say that they are gone."""
+    params: EventsSinceParams = ask.params
+    seen = turn.state.topics.get(params.topic)
+    missed = [event for event in turn.state.history if event["topic"] == params.topic]
+    newest = seen.seq if seen else (missed[-1]["seq"] if missed else 0)
+    missed = [event for event in missed if isinstance(event["seq"], int) and event["seq"] > params.seq]
+    if isinstance(newest, int) and params.seq > newest:
+        raise RefusedError(ErrorCode.INVALID, f"seq {params.seq} lies ahead of {params.topic}, which is at {newest}")
+    if params.seq != newest and (not missed or missed[0]["seq"] != params.seq + 1):
+        kept = ", ".join(KEPT_TOPICS)
+        raise RefusedError(
+            ErrorCode.GONE,
+            f"the events of {params.topic} after {params.seq} are not kept (kept: the last {KEPT_EVENTS} of {kept}); "
+            "take a snapshot",
+        )
+    if missed:
+        detail = f"a client asked for {len(missed)} events of {params.topic} that it had missed"
+        turn.alarm(AlarmCode.SUBSCRIBER_GAP, detail, {"topic": params.topic, "after": params.seq})
+    events = [dict(event) for event in missed[:EVENTS_AT_ONCE]]
+    turn.reply(ask.to, EventsSinceResult(events=events, more=len(missed) > len(events)))
+
+
 def stop(turn: Turn, ask: Ask) -> None:
     """Halt the stage; the answer follows when the driver has returned, or soon."""
     turn.do(HaltStage())
@@ -140,7 +168,8 @@ def stop(turn: Turn, ask: Ask) -> None:
         turn.end_task(task, Outcome("cancelled", error=error))
     if turn.state.mode in (Mode.IDLE, Mode.ACTIVE, Mode.DEGRADED, Mode.STARTING):
         turn.enter(Mode.STOPPED, "stop was asked for")
-    turn.set(stop_waits=(*turn.state.stop_waits, ask.to))
+    wait = StopWait(ask.to, tuple(task.id for task in cancelled))
+    turn.set(stop_waits=(*turn.state.stop_waits, wait))
     turn.do(SetTimer(STOP_REPLY_TIMER, turn.now.mono_ns + STOP_REPLY_NS))
     turn.do(SetTimer(STOP_ALARM_TIMER, turn.now.mono_ns + STOP_ALARM_NS))
 
@@ -149,12 +178,13 @@ def stop_returned(turn: Turn, heard: StopReturned) -> None:
     """Answer those who wait for ``stop``."""
     turn.do(ClearTimer(STOP_REPLY_TIMER))
     turn.do(ClearTimer(STOP_ALARM_TIMER))
-    for to in turn.state.stop_waits:
+    for wait in turn.state.stop_waits:
         turn.reply(
-            to,
+            wait.reply,
             StopResult(
                 state="stopped",
-                issue_ms=max(0.0, (heard.issued_ns - to.received_ns) / 1e6),
+                issue_ms=max(0.0, (heard.issued_ns - wait.reply.received_ns) / 1e6),
+                cancelled=list(wait.cancelled),
                 detail=heard.error.detail if heard.error else "",
             ),
         )
@@ -165,8 +195,9 @@ def stop_returned(turn: Turn, heard: StopReturned) -> None:
 
 def stop_is_slow(turn: Turn) -> None:
     """Answer those who wait for ``stop`` although the driver has not returned."""
-    for to in turn.state.stop_waits:
-        turn.reply(to, StopResult(state="stopping", detail="the stage's driver has not returned from its stop yet"))
+    for wait in turn.state.stop_waits:
+        detail = "the stage's driver has not returned from its stop yet"
+        turn.reply(wait.reply, StopResult(state="stopping", cancelled=list(wait.cancelled), detail=detail))
     turn.set(stop_waits=())
 
 
@@ -176,7 +207,7 @@ def stop_is_stuck(turn: Turn) -> None:
         f"the stage's driver has not returned from its stop for {STOP_ALARM_NS / 1e9:g} s; the stage may still move: "
         "use the controller's own stop or its power switch"
     )
-    turn.alarm(ErrorBody.of(ErrorCode.FAULT_STAGE, detail))
+    turn.alarm(AlarmCode.STOP_STUCK, detail)
 
 
 def resume(turn: Turn, ask: Ask) -> None:
@@ -187,7 +218,18 @@ def resume(turn: Turn, ask: Ask) -> None:
         return
     if mode in (Mode.STOPPED, Mode.SAFE):
         allow_motion(turn)
+    if mode is Mode.SAFE and turn.state.hardware_open:
+        camera.stream_at_start(turn)  # it waited, too: see start_safe
     turn.reply(ask.to, StateResult(state=turn.state.mode))
+
+
+def start_safe(turn: Turn, reason: str) -> None:
+    """Begin in SAFE, after a crash: until ``resume`` nothing moves, and the camera does not stream by itself.
+
+    An exposure may open a shutter, and the camera's driver may be what crashed.
+    """
+    turn.enter(Mode.SAFE, reason)
+    turn.alarm(AlarmCode.RESTARTED, reason)
 
 
 def allow_motion(turn: Turn) -> None:

@@ -41,7 +41,7 @@ def move(turn: Turn, ask: Ask) -> None:
     except MotionRefusedError as error:
         raise RefusedError(error.code, str(error), {"z_um": target_um, "from_um": start_um}) from None
     task = turn.new_id()
-    take_stage(turn, Claim(task, ask.to.op, Rank.OPERATOR))
+    take_stage(turn, Claim(task, ask.to.op, Rank.LEASED_OPERATOR if ask.leased else Rank.OPERATOR))
     turn.reply(ask.to, Accepted(task=task))
     turn.begin_task(ask, task, MoveWork(target_um))
     submit_move(turn, task, target_um, Origin.CLIENT, ask.not_after_ns)
