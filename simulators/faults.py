@@ -32,6 +32,8 @@ class Faults:
         The stage accepts commands and does not move.
     stage_failures
         So many next questions and commands to the stage raise ``StageError``.
+    stop_hang_s
+        The next call of the stage's ``stop`` brakes, but returns only after so long; then the fault is over.
     busy_lies
         The stage says that it is not busy, at once and always.
     drift_um_s
@@ -47,6 +49,7 @@ class Faults:
     frame_age_s: float = 0.0
     stage_stuck: bool = False
     stage_failures: int = 0
+    stop_hang_s: float = 0.0
     busy_lies: bool = False
     drift_um_s: float = 0.0
 

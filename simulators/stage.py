@@ -205,6 +205,9 @@ class SimulatedStage:
         """Brake where the motor is. Any thread, any time."""
         with self._lock:
             self._halt(self._clock())
+            hang_s, self._faults.stop_hang_s = self._faults.stop_hang_s, 0.0
+        if hang_s > 0:
+            time.sleep(hang_s)
 
     def optical_z_um(self, t_ns: int) -> float:
         """Return the true optical position at a time: the truth that no reading tells.

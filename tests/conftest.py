@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,11 @@ from microscoped.simulators import Faults, SimulatedMicroscope, StageModel
 from microscoped.simulators.brightfield import BrightfieldScene, BrightfieldSetup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from microscoped.daemon.runtime.loop import Watcher
+    from microscoped.drivers import Clock
+    from microscoped.models import Engine
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -45,6 +48,15 @@ def small_scene() -> BrightfieldScene:
     """A stained section that is rendered in a moment; focus at optical 0."""
     optics = Optics(na=0.5, wavelength_nm=550, immersion_index=1.0, pixel_size_um=0.325)
     return BrightfieldScene(BrightfieldSetup(optics=optics, shape_px=(64, 64), z_range_um=(-8.0, 8.0)), cache=None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def journals_go_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """No test writes where the user's own journals are."""
+    folder = tmp_path_factory.mktemp("data-home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MICROSCOPED_DATA_HOME", str(folder))
+        yield folder
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +86,7 @@ CONFIG: dict[str, dict[str, Any]] = {
     },
     "camera": {"frame_allowance_s": 0.5},
     "focus": {"range_um": 8},
+    "journal": {"enabled": False},
     "network": dict.fromkeys(("control", "events", "frames"), "tcp://127.0.0.1:*"),
 }
 
@@ -109,11 +122,16 @@ def _rigs(scene: BrightfieldScene) -> Iterator[Callable[..., Rig]]:
         *,
         stage: StageModel | None = None,
         watch: Watcher | None = None,
+        engines: Sequence[Engine] | None = None,
+        clock: Clock = time.perf_counter_ns,
         ready: bool = True,
     ) -> Rig:
         microscope = SimulatedMicroscope(scene, stage or StageModel(start_um=4.0), faults=Faults())
         content = {section: {**values, **(changes or {}).get(section, {})} for section, values in CONFIG.items()}
-        rig = Rig(Daemon(Config.model_validate(content), microscope=microscope, watch=watch), microscope)
+        rig = Rig(
+            Daemon(Config.model_validate(content), microscope=microscope, watch=watch, engines=engines, clock=clock),
+            microscope,
+        )
         rigs.append(rig)
         while ready and rig.scope.status()["state"] == "STARTING":
             pass

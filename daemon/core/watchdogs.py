@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from microscoped.daemon.core.inputs import HeartbeatDue
     from microscoped.daemon.core.turn import Turn
 
-LAG_MS = 50.0
-"""Loop lag (p99 of a second) that is an alarm: ten times what a busy two-core computer shows."""
+LAG_MS, STALL_MS = 50.0, 500.0
+"""Loop lag that is an alarm: p99 of a second (ten times what a busy two-core computer shows), and a single input's."""
 ENGINE_LATE_NS = 5_000_000_000
 SILENT_MS = 5_000.0
 """How much longer than two exposures one driver call may take."""
@@ -24,12 +24,12 @@ def watch_over(turn: Turn, heard: HeartbeatDue) -> None:
     _frame_age(turn)
     _engines(turn, heard)
     _hardware(turn, heard)
-    lag_ms = heard.loop_lag_ms.get("p99", 0.0)
+    lag_ms, stall_ms = heard.loop_lag_ms.get("p99", 0.0), heard.loop_lag_ms.get("max", 0.0)
     turn.watch(
         AlarmCode.LOOP_LAG,
-        broken=lag_ms > LAG_MS,
-        detail=f"inputs were handled {lag_ms:.0f} ms late (p99 of the last second)",
-        data={"p99_ms": lag_ms},
+        broken=lag_ms > LAG_MS or stall_ms > STALL_MS,
+        detail=f"inputs were handled {lag_ms:.0f} ms late (p99 of the last second), one {stall_ms:.0f} ms",
+        data={"p99_ms": lag_ms, "max_ms": stall_ms},
     )
 
 
