@@ -194,9 +194,8 @@ def test_a_fault_is_noticed_told_and_survived(start_rig: Callable[..., Rig], row
         row.inject(rig, engine)
         noticed_s = None
         if row.alarm is not None:
-            alarm = next(events).data
+            alarm = next(event.data for event in events if event.data["code"] == row.alarm)
             noticed_s = time.perf_counter() - began
-            assert alarm["code"] == row.alarm
             assert not alarm["cleared"]
             assert alarm["detail"]
             assert noticed_s < row.within_s
