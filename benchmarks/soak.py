@@ -90,10 +90,10 @@ def soak(seconds: float) -> dict[str, Any]:
 
 def _sample(now_s: float, pid: int, beat: dict[str, Any]) -> dict[str, float]:
     lag = beat["loop_lag_ms"]
-    return {"s": now_s, "mib": _resident_mib(pid), "p50": lag["p50"], "p99": lag["p99"], "max": lag["max"]}
+    return {"s": now_s, "mib": resident_mib(pid), "p50": lag["p50"], "p99": lag["p99"], "max": lag["max"]}
 
 
-def _resident_mib(pid: int) -> float:
+def resident_mib(pid: int) -> float:
     """Resident memory of a process and its children in MiB; 0 where the system does not tell."""
     total = 0.0
     try:
