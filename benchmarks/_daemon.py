@@ -18,7 +18,7 @@ from _wire import Wire, WireError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-RUN = (sys.executable, "-m", "microscoped.daemon", "run")
+RUN = (sys.executable, "-m", "microscoped.daemon", "run", "--no-supervisor")
 START_S = 60.0
 END_S = 20.0
 
@@ -59,7 +59,7 @@ def running(config: Mapping[str, Any], command: Sequence[str] = RUN, options: Se
     Parameters
     ----------
     config
-        What stands in its configuration file (JSON is YAML); the network section is added.
+        What stands in its configuration file (JSON is YAML); network, and a journal in a temporary folder, are added.
     command, options
         What comes before and after the file's name on the command line.
 
@@ -69,8 +69,9 @@ def running(config: Mapping[str, Any], command: Sequence[str] = RUN, options: Se
         It did not answer, or its exit code was not 0.
     """
     control, events, frames = free_endpoints(3)
-    content = {**config, "network": {"control": control, "events": events, "frames": frames}}
+    network = {"control": control, "events": events, "frames": frames}
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as log:
+        content = {"journal": {"folder": folder}, **config, "network": network}
         path = Path(folder) / "config.yaml"
         path.write_text(json.dumps(content, default=str), encoding="utf-8")
         process = subprocess.Popen([*command, str(path), *options], stdout=log, stderr=subprocess.STDOUT, text=True)

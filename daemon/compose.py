@@ -5,6 +5,7 @@ The only module that knows every room; simulators are imported here alone, and o
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 import uuid
@@ -16,21 +17,30 @@ import zmq
 from microscoped.daemon import __version__
 from microscoped.daemon.config import DEMO, FieldConfig, MicroManagerConfig, RecordedConfig, SimulatedConfig
 from microscoped.daemon.core import FocusDefaults, Settings, State
+from microscoped.daemon.keys import KeyFolder, default_folder
+from microscoped.daemon.protocol import VERSION
 from microscoped.daemon.protocol.strict_json import MAX_BYTES
-from microscoped.daemon.runtime import CONTROL_BYTES, SUBSCRIBE_BYTES, Endpoints, Loop, Sockets
+from microscoped.daemon.record import Facts, Recorder, RecorderSettings, data_folder
+from microscoped.daemon.runtime import CONTROL_BYTES, SUBSCRIBE_BYTES, Endpoints, Gate, Loop, Sockets
 from microscoped.drivers.hardware import HardwareSettings
 from microscoped.drivers.protocols import CameraSettings
 from microscoped.drivers.safety import MotionSettings
 from microscoped.models.sharpness import SharpnessEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from microscoped.daemon.config import Config, SimulatedStageConfig
+    from microscoped.daemon.core.inputs import JournalEnded
     from microscoped.daemon.runtime.loop import Watcher
     from microscoped.drivers.protocols import Clock, Microscope
+    from microscoped.models import Engine
     from microscoped.simulators import SimulatedMicroscope, StageModel
 
+log = logging.getLogger("microscoped")
+
+JOURNAL_END_S = 5.0
+"""How long the end may wait for the disk."""
 UNKNOWN_DOF_UM = 1.0
 """Depth of field assumed for defaults where the optics are unknown: that of a 20× / 0.75."""
 
@@ -201,6 +211,19 @@ def core_settings(config: Config, endpoints: Mapping[str, str]) -> Settings:
     )
 
 
+def _recorder(config: Config, state: State, post: Callable[[JournalEnded], None]) -> Recorder | None:
+    """The keeper of the journal, if one is wanted."""
+    chosen = config.journal
+    if not chosen.enabled:
+        return None
+    settings = RecorderSettings(
+        folder=chosen.folder or data_folder() / "journal",
+        rotate_bytes=int(chosen.rotate_mb * 1e6),
+        keep=chosen.keep,
+    )
+    return Recorder(settings, Facts(__version__, VERSION, config.model_dump(mode="json")), state, post)
+
+
 class Daemon:
     """A daemon ready to run: sockets bound, hardware not yet open.
 
@@ -208,8 +231,8 @@ class Daemon:
     ----------
     config
         See `microscoped.daemon.config`.
-    microscope
-        Instead of the configured one.
+    microscope, engines
+        Instead of the configured ones.
     clock
         Monotonic nanoseconds.
     watch
@@ -221,6 +244,8 @@ class Daemon:
     ------
     AddressInUseError
         Another daemon listens there.
+    KeysError
+        Keys are wanted, and cannot be used.
     """
 
     def __init__(
@@ -228,6 +253,7 @@ class Daemon:
         config: Config,
         *,
         microscope: Microscope | None = None,
+        engines: Sequence[Engine] | None = None,
         clock: Clock = time.perf_counter_ns,
         watch: Watcher | None = None,
         safe_reason: str | None = None,
@@ -235,14 +261,18 @@ class Daemon:
         microscope = microscope or build_microscope(config)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         network = config.network
+        gate: Gate | None = None
         try:
-            self._sockets = Sockets(self._context, Endpoints(network.control, network.events, network.frames))
+            if network.curve:
+                gate = Gate(self._context, KeyFolder(network.keys_folder or default_folder()), clock)
+            self._sockets = Sockets(self._context, Endpoints(network.control, network.events, network.frames), gate)
         except BaseException:
             self._context.term()
             raise
         self.endpoints = self._sockets.endpoints()
         settings = core_settings(config, asdict(self.endpoints))
         self.state = State(settings, session=str(uuid.uuid4()), began_ns=clock(), secret=secrets.token_hex(32))
+        self.journal = _recorder(config, self.state, lambda ended: self._loop.tell(ended))
         self._loop = Loop(
             self.state,
             microscope,
@@ -252,11 +282,12 @@ class Daemon:
                 frame_allowance_s=config.camera.frame_allowance_s,
                 position_interval_s=config.stage.position_interval_s,
             ),
-            [SharpnessEngine()],
+            [SharpnessEngine()] if engines is None else engines,
             context=self._context,
             sockets=self._sockets,
             clock=clock,
             watch=watch,
+            journal=self.journal,
         )
         if safe_reason is not None:
             self._loop.start_safe(safe_reason)
@@ -268,9 +299,13 @@ class Daemon:
 
     def run(self) -> int:
         """Run until shutdown; return the exit code."""
+        if self.journal is not None:
+            self.journal.start()
         try:
             return self._loop.run()
         finally:
+            if self.journal is not None and not self.journal.close(JOURNAL_END_S):
+                log.error("the disk hangs; the process ends without the end of its journal")
             self._sockets.close()
             self._context.term()
 

@@ -52,10 +52,11 @@ def small_scene() -> BrightfieldScene:
 
 @pytest.fixture(scope="session", autouse=True)
 def journals_go_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """No test writes where the user's own journals are."""
+    """No test writes where the user's own journals and keys are."""
     folder = tmp_path_factory.mktemp("data-home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MICROSCOPED_DATA_HOME", str(folder))
+        patch.setenv("MICROSCOPED_CONFIG_HOME", str(folder / "settings"))
         yield folder
 
 
@@ -94,14 +95,14 @@ CONFIG: dict[str, dict[str, Any]] = {
 class Rig:
     """A running daemon, and the simulated microscope behind it."""
 
-    def __init__(self, daemon: Daemon, microscope: SimulatedMicroscope) -> None:
+    def __init__(self, daemon: Daemon, microscope: SimulatedMicroscope, key: Path | None = None) -> None:
         self.daemon = daemon
         self.microscope = microscope
         self.faults = microscope.faults
         self.exit_code: int | None = None
         self._thread = threading.Thread(target=self._run, name="loop")
         self._thread.start()
-        self.scope = Scope(daemon.endpoints.control, timeout_s=10)
+        self.scope = Scope(daemon.endpoints.control.replace("0.0.0.0", "127.0.0.1"), timeout_s=10, key=key)  # noqa: S104
 
     def _run(self) -> None:
         self.exit_code = self.daemon.run()
@@ -125,12 +126,14 @@ def _rigs(scene: BrightfieldScene) -> Iterator[Callable[..., Rig]]:
         engines: Sequence[Engine] | None = None,
         clock: Clock = time.perf_counter_ns,
         ready: bool = True,
+        key: Path | None = None,
     ) -> Rig:
         microscope = SimulatedMicroscope(scene, stage or StageModel(start_um=4.0), faults=Faults())
         content = {section: {**values, **(changes or {}).get(section, {})} for section, values in CONFIG.items()}
         rig = Rig(
             Daemon(Config.model_validate(content), microscope=microscope, watch=watch, engines=engines, clock=clock),
             microscope,
+            key,
         )
         rigs.append(rig)
         while ready and rig.scope.status()["state"] == "STARTING":

@@ -10,8 +10,12 @@ from microscoped.daemon import __version__
 from microscoped.daemon.cli._check import check
 from microscoped.daemon.cli._demo import demo
 from microscoped.daemon.cli._init import init
+from microscoped.daemon.cli._journal import journal
+from microscoped.daemon.cli._keys import keys
 from microscoped.daemon.cli._run import run
+from microscoped.daemon.cli._schema import schema
 from microscoped.daemon.cli._send import send
+from microscoped.daemon.cli._serve import serve
 from microscoped.daemon.cli._watch import watch
 
 app = typer.Typer(
@@ -39,7 +43,10 @@ def _options(
     """A daemon that focuses, watches and decides beside a microscope, driven over ZeroMQ."""
 
 
-for command in (demo, init, check, run, send, watch):
+for command in (demo, init, check, run, send, watch, schema):
     app.command()(command)
+app.command("_serve", hidden=True)(serve)
+app.add_typer(journal, name="journal")
+app.add_typer(keys, name="keys")
 
 __all__ = ["app"]

@@ -34,7 +34,7 @@ def daemon_process(config: str, folder: Path) -> Iterator[tuple[str, subprocess.
     config
         The configuration, as YAML; its ports may be ``*``.
     folder
-        Where it is written, and the daemon's log.
+        Where it is written, and the daemon's log and journal.
 
     Raises
     ------
@@ -43,11 +43,12 @@ def daemon_process(config: str, folder: Path) -> Iterator[tuple[str, subprocess.
     """
     path, log = folder / "config.yaml", folder / "daemon.log"
     path.write_text(config, encoding="utf-8")
-    environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+    # Its journal goes with the folder, unless the configuration names another one.
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8", "MICROSCOPED_DATA_HOME": str(folder)}
     with log.open("w", encoding="utf-8") as errors:
         process = subprocess.Popen(  # noqa: S603 - our own program
-            # -P: what lies in the user's folder is never imported
-            [sys.executable, "-P", "-m", "microscoped.daemon", "run", str(path)],
+            # -P: what lies in the user's folder is never imported. Its supervisor is this very function.
+            [sys.executable, "-P", "-m", "microscoped.daemon", "run", "--no-supervisor", str(path)],
             stdout=subprocess.PIPE,
             stderr=errors,
             stdin=subprocess.DEVNULL,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -44,6 +45,20 @@ def fail(message: str, code: int = FAILED) -> NoReturn:
     raise typer.Exit(code)
 
 
+def log_to_stderr(level: int) -> None:
+    """Log to standard error: in colour for people, plain for files."""
+    handler: logging.Handler
+    if sys.stderr.isatty():
+        from rich.logging import RichHandler
+
+        handler = RichHandler(console=console(stderr=True), show_path=False, log_time_format="%H:%M:%S")
+        handler.setFormatter(logging.Formatter("%(message)s"))
+    else:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
 def read_config(path: Path) -> Config:
     """Load a configuration, or print what is wrong with it and end with exit code 2."""
     from microscoped.daemon.config import ConfigError, load_config
@@ -54,4 +69,4 @@ def read_config(path: Path) -> Config:
         fail(str(error), WRONG_USE)
 
 
-__all__ = ["FAILED", "OK", "WRONG_USE", "console", "fail", "never_fail_on_characters", "read_config"]
+__all__ = ["FAILED", "OK", "WRONG_USE", "console", "fail", "log_to_stderr", "never_fail_on_characters", "read_config"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -22,6 +23,16 @@ if TYPE_CHECKING:
 
 ADDRESS = "tcp://127.0.0.1:5770"
 Address = Annotated[str, typer.Option("--address", "-a", help="Where the daemon's control socket listens.")]
+Key = Annotated[
+    Path | None,
+    typer.Option(
+        "--key",
+        "-k",
+        envvar="MICROSCOPED_KEY",
+        help="Your key file, where the daemon asks for one.",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one document a line, for programs.")]
 HEARTBEAT = "v1.heartbeat."
 SILENCE_S = 10.0
@@ -41,6 +52,7 @@ def send(
     ] = None,
     as_json: AsJson = False,
     address: Address = ADDRESS,
+    key: Key = None,
     wait: Annotated[bool, typer.Option("--wait", "-w", help="Wait for the end of the task that it begins.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, do nothing.")] = False,
     timeout: Annotated[float, typer.Option("--timeout", help="Seconds to wait for an answer.", min=0.01)] = 5.0,
@@ -48,13 +60,14 @@ def send(
     """Send one request to a running daemon and print its result.
 
     Values are read as JSON, else as text. Exit code: 0 if it was done, 1 if the daemon refused, failed or did not
-    answer, 2 if the parameters cannot be read.
+    answer, 2 if the parameters or the key cannot be read.
     """
     from microscoped.daemon.client import NoAnswerError, RequestFailedError, Scope
+    from microscoped.daemon.keys import KeysError
 
     params: dict[str, Any] = {**parameters_of(parameters or ())}
     try:
-        with Scope(address, timeout) as scope:
+        with Scope(address, timeout, key=key) as scope:
             events = scope.events("v1.task.", HEARTBEAT, timeout_s=SILENCE_S) if wait else iter(())
             result = scope.request(op, dry_run=dry_run, **params)
             if wait and result.get("state") == "accepted":
@@ -64,6 +77,8 @@ def send(
         _explain(error.error.model_dump(mode="json"), as_json=as_json)
     except NoAnswerError as error:
         fail(str(error), FAILED)
+    except KeysError as error:
+        fail(str(error), WRONG_USE)
     if result.get("error"):
         if not as_json:
             _show(result.get("result") or {}, as_json=False)
@@ -152,4 +167,4 @@ def _explain(error: Mapping[str, Any], *, as_json: bool) -> NoReturn:
     fail(f"{error['code']}: {error['detail']}{again}", FAILED)
 
 
-__all__ = ["ADDRESS", "Address", "AsJson", "parameters_of", "send", "shown"]
+__all__ = ["ADDRESS", "Address", "AsJson", "Key", "parameters_of", "send", "shown"]

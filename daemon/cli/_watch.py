@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from microscoped.daemon.cli._console import FAILED, fail
-from microscoped.daemon.cli._send import ADDRESS, Address, AsJson, shown
+from microscoped.daemon.cli._console import FAILED, WRONG_USE, fail
+from microscoped.daemon.cli._send import ADDRESS, Address, AsJson, Key, shown
 
 if TYPE_CHECKING:
     from microscoped.daemon.protocol import Event
@@ -28,6 +28,7 @@ def watch(
     ] = None,
     as_json: AsJson = False,
     address: Address = ADDRESS,
+    key: Key = None,
     count: Annotated[
         int | None, typer.Option("--count", "-n", help="End after so many events.", min=1, show_default=False)
     ] = None,
@@ -37,12 +38,13 @@ def watch(
     Says so where events are missing. Exit code: 0 at the end, 1 if the daemon does not answer or falls silent.
     """
     from microscoped.daemon.client import NoAnswerError, Scope
+    from microscoped.daemon.keys import KeysError
 
     wanted = tuple(topic if topic.startswith("v1") else f"v1.{topic}" for topic in topics or ("v1.",))
     gaps = Gaps()
     left = count
     try:
-        with Scope(address) as scope:
+        with Scope(address, key=key) as scope:
             for event in scope.events(*wanted, *INNER, timeout_s=SILENCE_S):
                 for remark in gaps.hear(event):
                     typer.echo(remark, err=True)
@@ -53,6 +55,8 @@ def watch(
                     return
     except NoAnswerError as error:
         fail(str(error), FAILED)
+    except KeysError as error:
+        fail(str(error), WRONG_USE)
     except KeyboardInterrupt:
         return
     fail(f"no heartbeat for {SILENCE_S:g} s: the daemon hangs or has gone", FAILED)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import time
 import uuid
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 import zmq
 
+from microscoped.daemon.client.connect import reachable, secure, why_silent
 from microscoped.daemon.client.errors import NoAnswerError, RequestFailedError, TaskFailedError
+from microscoped.daemon.client.reading import read_error, read_event, read_reply
 from microscoped.daemon.client.subscription import Subscription
-from microscoped.daemon.protocol import VERSION, ErrorBody, Event, Reply, dumps
+from microscoped.daemon.keys import read_client_key
+from microscoped.daemon.protocol import VERSION, dumps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from pydantic import JsonValue
+
+    from microscoped.daemon.protocol import Event
 
 Frame: TypeAlias = "tuple[dict[str, Any], NDArray[Any]]"
 """A frame's header (see `microscoped.daemon.protocol.events.FrameData`) and its pixels."""
@@ -35,6 +41,13 @@ class Scope:
         Where the daemon's ``control`` socket listens.
     timeout_s
         How long to wait for an answer.
+    key
+        The key file that ``microscoped keys new`` wrote, where the daemon asks for keys.
+
+    Raises
+    ------
+    KeysError
+        The key file cannot be used.
 
     Examples
     --------
@@ -44,9 +57,12 @@ class Scope:
     ...     header, pixels = scope.snap()
     """
 
-    def __init__(self, address: str = DEFAULT_ADDRESS, timeout_s: float = 5.0) -> None:
+    def __init__(
+        self, address: str = DEFAULT_ADDRESS, timeout_s: float = 5.0, *, key: str | Path | None = None
+    ) -> None:
         self.address = address
         self.timeout_s = timeout_s
+        self._key = None if key is None else read_client_key(Path(key))
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._control = self._connect_control()
         self._hello: dict[str, Any] | None = None
@@ -122,7 +138,7 @@ class Scope:
                 result: dict[str, Any] = found["result"] or {}
                 return result
             if found["error"] is not None:
-                raise TaskFailedError(found["op"], ErrorBody.model_validate(found["error"]), found["result"])
+                raise TaskFailedError(found["op"], read_error(found["error"]), found["result"])
             if time.monotonic() >= until:
                 raise NoAnswerError(f"{found['op']} (task {task}) has not ended within {timeout_s:g} s; it goes on")
 
@@ -235,6 +251,7 @@ class Scope:
     def _connect_control(self) -> zmq.Socket[bytes]:
         socket: zmq.Socket[bytes] = self._context.socket(zmq.DEALER)
         socket.setsockopt(zmq.LINGER, 0)
+        secure(socket, self.address, self._key)
         socket.connect(self.address)
         return socket
 
@@ -244,9 +261,12 @@ class Scope:
         monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
         for topic in topics or ("",):
             socket.subscribe(topic)
-        socket.connect(self.hello()["endpoints"][name])
+        endpoint = reachable(self.hello()["endpoints"][name], self.address)
+        secure(socket, endpoint, self._key)
+        socket.connect(endpoint)
         if not monitor.poll(int(1000 * self.timeout_s)):
-            raise NoAnswerError(f"the daemon at {self.address} does not let us subscribe to {name}")
+            why = why_silent(self._context, endpoint, self._key)
+            raise NoAnswerError(f"the daemon at {self.address} does not let us subscribe to {name}: {why}")
         socket.disable_monitor()
         monitor.close()
         # The subscription travels before anything that we send after the handshake: one round trip makes it sure.
@@ -268,20 +288,18 @@ class Scope:
         until = time.monotonic() + self.timeout_s + wait_s
         while self._control.poll(max(0, int(1000 * (until - time.monotonic())))):
             payload, *pixels = self._control.recv_multipart()
-            reply = Reply.model_validate_json(payload)
+            reply = read_reply(payload)
             if str(reply.cause) != cause:
                 continue  # the answer to a request that was given up
             if reply.error is not None:
                 raise RequestFailedError(op, reply.error)
             return reply.result or {}, pixels
-        raise NoAnswerError(
-            f"no answer to {op} from {self.address} within {self.timeout_s + wait_s:g} s; is the daemon running? "
-            "'microscoped run' or 'microscoped demo' starts one"
-        )
+        why = why_silent(self._context, self.address, self._key)
+        raise NoAnswerError(f"no answer to {op} from {self.address} within {self.timeout_s + wait_s:g} s: {why}")
 
 
 def _event(message: list[bytes]) -> Event:
-    return Event.model_validate_json(message[1])
+    return read_event(message[1])
 
 
 def _frame(message: list[bytes]) -> Frame:

@@ -6,6 +6,8 @@ from microscoped.daemon.config.models import (
     Config,
     FieldConfig,
     FocusConfig,
+    JournalConfig,
+    LogConfig,
     MicroManagerConfig,
     NetworkConfig,
     OpticsConfig,
@@ -13,6 +15,7 @@ from microscoped.daemon.config.models import (
     SimulatedConfig,
     SimulatedStageConfig,
     StageConfig,
+    SupervisorConfig,
 )
 
 __all__ = [
@@ -22,6 +25,8 @@ __all__ = [
     "ConfigError",
     "FieldConfig",
     "FocusConfig",
+    "JournalConfig",
+    "LogConfig",
     "MicroManagerConfig",
     "NetworkConfig",
     "OpticsConfig",
@@ -29,6 +34,7 @@ __all__ = [
     "SimulatedConfig",
     "SimulatedStageConfig",
     "StageConfig",
+    "SupervisorConfig",
     "load_config",
     "parse_config",
     "template",

@@ -215,7 +215,14 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
             if microscope.config_file != DEMO:
                 changes["config_file"] = str(folder / microscope.config_file)
             changes["adapter_paths"] = tuple(folder / path for path in microscope.adapter_paths)
-    return config.model_copy(update={"microscope": microscope.model_copy(update=changes)})
+    updated: dict[str, Any] = {"microscope": microscope.model_copy(update=changes)}
+    if config.journal.folder is not None:
+        updated["journal"] = config.journal.model_copy(update={"folder": folder / config.journal.folder})
+    if config.log.folder is not None:
+        updated["log"] = config.log.model_copy(update={"folder": folder / config.log.folder})
+    if config.network.keys_folder is not None:
+        updated["network"] = config.network.model_copy(update={"keys_folder": folder / config.network.keys_folder})
+    return config.model_copy(update=updated)
 
 
 __all__ = ["DEMO", "ConfigError", "load_config", "parse_config", "template"]

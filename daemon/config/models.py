@@ -400,25 +400,91 @@ class SupervisorConfig(Section):
     window_min: Annotated[float, Field(gt=0, le=1_440)] = 10.0
 
 
+class JournalConfig(Section):
+    """The journal: every input of the loop and every decision.
+
+    Parameters
+    ----------
+    enabled
+        Whether one is kept.
+    folder
+        Where each session gets a folder of its own; by default ``journal`` in the system's place for programs' data.
+    rotate_mb
+        A file is ended, and the next one begun, before it grows beyond so many megabytes, its header not counted.
+    keep
+        How many files of a session are kept, the oldest ones being deleted; by default all.
+    """
+
+    enabled: bool = True
+    folder: Path | None = None
+    rotate_mb: Annotated[float, Field(ge=0.1, le=10_000)] = 64.0
+    keep: Annotated[int, Field(ge=1)] | None = None
+
+
+class LogConfig(Section):
+    """The log file of ``run``; standard error says the same.
+
+    Parameters
+    ----------
+    folder
+        Where it goes; by default the system's place for programs' logs.
+    level
+        What is written: this and worse.
+    max_mb, keep
+        The next file is begun at so many megabytes; so many older ones are kept.
+    """
+
+    folder: Path | None = None
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    max_mb: Annotated[float, Field(ge=0.01, le=1_000)] = 10.0
+    keep: Annotated[int, Field(ge=1, le=1_000)] = 5
+
+
 class NetworkConfig(Section):
-    """Where the daemon listens: three ZeroMQ endpoints, on this computer only; port ``*`` takes a free one."""
+    """Where the daemon listens, and to whom.
+
+    Parameters
+    ----------
+    control, events, frames
+        Three ZeroMQ endpoints; port ``*`` takes a free one. On other addresses than this computer's own only with keys.
+    curve
+        Whether only those come in who have a key (see `microscoped.daemon.keys`), and all is encrypted.
+    keys_folder
+        Where the keys are; by default ``keys`` in the system's place for programs' settings.
+    """
 
     control: str = "tcp://127.0.0.1:5770"
     events: str = "tcp://127.0.0.1:5771"
     frames: str = "tcp://127.0.0.1:5772"
+    curve: bool = False
+    keys_folder: Path | None = None
 
     @field_validator("control", "events", "frames")
     @classmethod
-    def _loopback(cls, endpoint: str) -> str:
-        found = re.fullmatch(r"tcp://(127\.0\.0\.1|localhost):(\*|\d+)", endpoint)
+    def _tcp(cls, endpoint: str) -> str:
+        found = re.fullmatch(r"tcp://([A-Za-z0-9._-]+|\*|\[[0-9A-Fa-f:.]+\]):(\*|[0-9]{1,9})", endpoint)
         if found is None:
-            raise ValueError(
-                "must be tcp://127.0.0.1:PORT: the daemon listens on this computer only, because whoever can "
-                "reach it can move the stage"
-            )
+            raise ValueError("must be tcp://ADDRESS:PORT, such as tcp://127.0.0.1:5770")
         if found[2] != "*" and not 0 < int(found[2]) < 65536:
             raise ValueError(f"port {found[2]} must lie between 1 and 65535; * takes a free one")
         return endpoint
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Self:
+        for name in ("control", "events", "frames"):
+            host = getattr(self, name).removeprefix("tcp://").rpartition(":")[0]
+            if not self.curve and not re.fullmatch(r"127(\.[0-9]{1,3}){3}|localhost|\[::1\]", host):
+                raise KeyProblemError(
+                    name,
+                    f"{getattr(self, name)} can be reached from other computers, and whoever reaches it can move the "
+                    "stage: make keys with 'microscoped keys new NAME' and set network.curve to true, or listen on "
+                    "this computer only, at 127.0.0.1",
+                )
+        if self.keys_folder is not None and not self.curve:
+            raise KeyProblemError(
+                "keys_folder", "the keys are not used while network.curve is false; set it to true, or take this out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -441,6 +507,8 @@ class Config(Section):
     focus: FocusConfig = FocusConfig()
     engines: EnginesConfig = EnginesConfig()
     supervisor: SupervisorConfig = SupervisorConfig()
+    journal: JournalConfig = JournalConfig()
+    log: LogConfig = LogConfig()
     network: NetworkConfig = NetworkConfig()
 
     @model_validator(mode="after")
@@ -458,7 +526,9 @@ __all__ = [
     "Config",
     "FieldConfig",
     "FocusConfig",
+    "JournalConfig",
     "KeyProblemError",
+    "LogConfig",
     "MicroManagerConfig",
     "NetworkConfig",
     "OpticsConfig",

@@ -79,6 +79,9 @@ def heartbeat(turn: Turn, heard: HeartbeatDue) -> None:
             },
             frames=state.camera.frames,
             lost=state.camera.lost,
+            recorded_seq=heard.recorded_seq,
+            durable_seq=heard.durable_seq,
+            unrecorded=heard.unrecorded,
         ),
     )
     turn.set(engines={name: replace(engine, latencies_ms=()) for name, engine in state.engines.items()})

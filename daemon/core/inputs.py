@@ -188,11 +188,16 @@ class HeartbeatDue:
         See `HeartbeatData`.
     hardware_silent_ms
         Since the hardware thread last came back from a driver.
+    recorded_seq, durable_seq, unrecorded
+        How far the journal is; ``None`` where none is kept.
     """
 
     loop_lag_ms: Mapping[str, float]
     queues: Mapping[str, int]
     hardware_silent_ms: float = 0.0
+    recorded_seq: int | None = None
+    durable_seq: int | None = None
+    unrecorded: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from microscoped.daemon.core.modes import TABLE, Mode
 from microscoped.daemon.core.retries import is_retry
 from microscoped.daemon.core.state import Outcome, ReplyTo
 from microscoped.daemon.core.turn import Ask, Turn
-from microscoped.daemon.protocol import OPS, ErrorBody, ErrorCode, OpClass, RefusedError
+from microscoped.daemon.protocol import OPS, AlarmCode, ErrorBody, ErrorCode, OpClass, RefusedError
 from microscoped.daemon.protocol.envelope import explain
 from microscoped.daemon.protocol.ops import DryRun
 
@@ -59,6 +59,8 @@ def step(state: State, heard: Input, now: Now) -> tuple[State, tuple[Effect, ...
             _timer(turn, heard.timer)
         case heard_of.HeartbeatDue():
             heartbeat(turn, heard)
+        case heard_of.JournalEnded():
+            turn.alarm(AlarmCode.JOURNAL_ENDED, heard.detail, heard.data)
         case heard_of.ShutdownWanted():
             session.close(turn, heard.reason)
         case _:
@@ -71,7 +73,9 @@ def _request(turn: Turn, peer: Peer, request: Request) -> None:
     to = ReplyTo(peer, str(request.id), request.op, turn.now.mono_ns)
     try:
         op = OPS.get(request.op)
-        if op is not None and op.op_class is not OpClass.READ and is_retry(turn, peer, request):
+        # Only what a client may do at all is answered from memory, or takes a place there.
+        may = op is not None and peer.scope is not None and peer.scope.includes(op.scope)
+        if op is not None and may and op.op_class is not OpClass.READ and is_retry(turn, peer, request):
             return
         ask = _checked(turn, to, op, request)
         if request.dry_run:

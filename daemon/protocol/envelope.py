@@ -32,8 +32,10 @@ class Request(Message):
         Protocol version, ``"1.0"``.
     id
         A fresh UUID; the reply names it as its ``cause``.
+    type
+        What kind of message this is.
     op, params
-        The op and its parameters (see `microscoped.daemon.protocol.ops`).
+        The op and its parameters.
     deadline_ms
         Milliseconds from receipt after which the op must not begin any more.
     dry_run
@@ -44,7 +46,7 @@ class Request(Message):
         The client's own time, for its logs.
     """
 
-    v: str
+    v: Annotated[str, Field(pattern=r"^[0-9]{1,4}\.[0-9]{1,4}$")]
     id: UUID
     type: Literal["request"]
     op: Annotated[str, Field(max_length=64)]
@@ -56,7 +58,25 @@ class Request(Message):
 
 
 class Reply(Message):
-    """What the daemon answers, once for each request."""
+    """What the daemon answers, once for each request.
+
+    Parameters
+    ----------
+    v, id, ts
+        Protocol version, a fresh UUID, and UTC in ISO 8601.
+    type
+        What kind of message this is.
+    mono_ns
+        The daemon's monotonic clock: comparable within one session.
+    cause
+        The request's `id`; ``null`` where it could not be read.
+    ok
+        Whether `result` follows, or `error`.
+    result
+        The op's result.
+    error
+        What went wrong.
+    """
 
     v: str
     id: UUID
@@ -74,6 +94,12 @@ class Event(Message):
 
     Parameters
     ----------
+    v, id, ts
+        Protocol version, a fresh UUID, and UTC in ISO 8601.
+    type
+        What kind of message this is.
+    mono_ns
+        The daemon's monotonic clock: comparable within one session.
     topic, seq
         Where it was published, and its number there: 1, 2, 3 … without gaps within a session.
     session
@@ -81,7 +107,7 @@ class Event(Message):
     causes
         Ids of the messages, frames or measurements that led to it.
     data
-        The topic's own content (see `microscoped.daemon.protocol.events`).
+        The topic's own content.
     """
 
     v: str
@@ -129,7 +155,10 @@ def read_request(frames: Sequence[bytes]) -> Request:
     try:
         return Request.model_validate(value)
     except ValidationError as error:
-        raise BadRequestError(ErrorCode.INVALID, explain(error), cause) from None
+        detail = explain(error)
+        if isinstance(version, str) and version != VERSION:
+            detail += f" (the request is of version {version[:20]!r}, this daemon speaks {VERSION})"
+        raise BadRequestError(ErrorCode.INVALID, detail, cause) from None
 
 
 def explain(error: ValidationError, prefix: str = "") -> str:

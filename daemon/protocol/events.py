@@ -34,7 +34,19 @@ def task_topic(task: str) -> str:
 
 
 class StateData(Message):
-    """``v1.state.``: the daemon's state, why, where the stage is, and who holds its lease."""
+    """``v1.state.``, whenever one of these changes.
+
+    Parameters
+    ----------
+    state, reason
+        The daemon's state, and why.
+    z_um, moving
+        Where the stage is, as it was last read, and whether it moves.
+    streaming
+        Whether the camera streams.
+    lease
+        Who holds the stage's lease; ``null`` for nobody.
+    """
 
     state: str
     reason: str
@@ -87,7 +99,21 @@ class FrameData(Message):
 
 
 class MeasureData(Message):
-    """``v1.measure.<engine>.``: what an engine says of one frame, or that it skipped it for a newer one."""
+    """``v1.measure.<engine>.``: what an engine says of one frame, or that it skipped it for a newer one.
+
+    Parameters
+    ----------
+    engine, frame
+        Which engine, and which frame.
+    skipped
+        Whether a newer frame came before it had begun this one; then it measured nothing.
+    values
+        What it measured, each with its unit in its name; ``error`` is the uncertainty of ``score``.
+    z_um
+        Where the stage was during the exposure.
+    latency_ms
+        From the frame's arrival to the end of the measurement.
+    """
 
     engine: str
     frame: str
@@ -98,7 +124,21 @@ class MeasureData(Message):
 
 
 class TaskData(Message):
-    """``v1.task.<task>.``: a task's state, progress, and at its end its result or error."""
+    """``v1.task.<task>.``: a task's state, progress, and at its end its result or error.
+
+    Parameters
+    ----------
+    task, op
+        Id of the task, and the op that began it.
+    state
+        ``running``, then one of ``done``, ``failed``, ``cancelled``, ``preempted``.
+    progress
+        How far it is; of ``focus.run``: ``images``, and the last ``z_um`` and ``score``.
+    result
+        What it reports at its end (see the op); a search that failed reports too.
+    error
+        Why it did not end as ``done``.
+    """
 
     task: str
     op: str
@@ -109,7 +149,17 @@ class TaskData(Message):
 
 
 class AlarmData(Message):
-    """``v1.alarm.``: something needs a person, or no longer does (`cleared`)."""
+    """``v1.alarm.``: something needs a person, or no longer does.
+
+    Parameters
+    ----------
+    code
+        What; cause and remedy of each are listed under *Alarms*.
+    cleared
+        Whether it is over.
+    detail, data
+        What happened, in words and in values.
+    """
 
     code: AlarmCode
     cleared: bool = False
@@ -136,6 +186,11 @@ class HeartbeatData(Message):
         For each engine: frames measured and skipped, latency ``p50`` and ``p99`` in ms.
     frames, lost
         Frames taken, and lost by the camera or its driver, in this session.
+    recorded_seq, durable_seq
+        Numbers of the last inputs of the loop that the journal has handed to the operating system, and that are on the
+        disk: nothing up to them is lost if the process dies, or if the power fails. ``null`` where no journal is kept.
+    unrecorded
+        Inputs that are missing because the journal has ended.
     """
 
     state: str
@@ -147,6 +202,9 @@ class HeartbeatData(Message):
     engines: dict[str, JsonValue]
     frames: int
     lost: int
+    recorded_seq: int | None = None
+    durable_seq: int | None = None
+    unrecorded: int = 0
 
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""JSON as the protocol allows it: UTF-8, no NaN or infinity, no duplicate keys, no absurd depth."""
+"""JSON as the protocol allows it: UTF-8, no half surrogates, NaN, infinity, duplicate keys, no absurd depth."""
 
 from __future__ import annotations
 
@@ -48,6 +48,8 @@ def loads(data: bytes) -> JsonValue:
     except ValueError:
         # Python refuses to read integers of thousands of digits.
         raise RefusedError(ErrorCode.INVALID, "the message has an integer with absurdly many digits") from None
+    if b"\\u" in data:
+        _check_surrogates(value)
     return value
 
 
@@ -73,6 +75,14 @@ def _check_depth(data: bytes) -> None:
     steps = np.where((codes == ord("[")) | (codes == ord("{")), 1, -1)
     if int(np.cumsum(steps).max()) > MAX_DEPTH:
         raise RefusedError(ErrorCode.INVALID, f"the message is nested deeper than {MAX_DEPTH} levels")
+
+
+def _check_surrogates(value: JsonValue) -> None:
+    """Refuse half of a surrogate pair, which only an escape can bring in: it is no Unicode, and no UTF-8 has it."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise RefusedError(ErrorCode.INVALID, "the message has half of a surrogate pair, which is no text") from None
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -1,6 +1,7 @@
 """What surrounds the reducer: poller, sockets, threads, timers."""
 
-from microscoped.daemon.runtime.loop import Loop
+from microscoped.daemon.runtime.gate import Gate
+from microscoped.daemon.runtime.loop import Keeper, Loop
 from microscoped.daemon.runtime.sockets import CONTROL_BYTES, SUBSCRIBE_BYTES, AddressInUseError, Endpoints, Sockets
 
-__all__ = ["CONTROL_BYTES", "SUBSCRIBE_BYTES", "AddressInUseError", "Endpoints", "Loop", "Sockets"]
+__all__ = ["CONTROL_BYTES", "SUBSCRIBE_BYTES", "AddressInUseError", "Endpoints", "Gate", "Keeper", "Loop", "Sockets"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import deque
 from dataclasses import dataclass
@@ -103,8 +104,8 @@ class EngineThread:
             error: ErrorBody | None = None
             try:
                 measured = self._engines[job.engine].measure(job.pixels, job.options)
-                dumps(measured)  # what cannot go over the wire (NaN above all) is this engine's fault, here and now
-                values = measured
+                # What cannot go over the wire (NaN above all) is this engine's fault, here and now.
+                values = json.loads(dumps(measured))
             except ValueError as problem:
                 error = ErrorBody.of(ErrorCode.INVALID, f"{job.engine}: {problem}")
             except Exception as problem:  # noqa: BLE001 - one engine's fault is reported and must not end the others

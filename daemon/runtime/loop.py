@@ -6,7 +6,7 @@ import datetime
 import logging
 from collections import deque
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 import zmq
@@ -40,8 +40,37 @@ log = logging.getLogger("microscoped")
 MOST_PER_TURN = 64
 """Inputs of one kind handled in one turn: no source starves the others."""
 HEARTBEAT_NS = 1_000_000_000
+IDLE_TURN_NS = 100_000_000
+"""The loop turns at least so often, so that a stall of the whole process shows as lag."""
 FRAMES_WAITING = 32
 """Streamed frames that may wait for the loop; more are dropped and counted as lost."""
+
+
+class Keeper(Protocol):
+    """Keeps the journal (see `microscoped.daemon.record.Recorder`)."""
+
+    @property
+    def recorded_seq(self) -> int:
+        """Number of the last input that survives the death of the process."""
+        ...
+
+    @property
+    def durable_seq(self) -> int:
+        """Number of the last input that survives a power cut."""
+        ...
+
+    @property
+    def unrecorded(self) -> int:
+        """How many inputs are missing because the journal has ended."""
+        ...
+
+    def waiting(self) -> int:
+        """How many inputs wait to be written."""
+        ...
+
+    def record(self, heard: Input, now: Now, effects: tuple[Effect, ...], state: State) -> None:
+        """Take over an input, what was done about it, and the state after it; never waits."""
+        ...
 
 
 class Loop:
@@ -59,6 +88,8 @@ class Loop:
         Monotonic nanoseconds.
     watch
         Sees every input and what was done about it, on the loop's thread.
+    journal
+        Writes them down.
     """
 
     def __init__(
@@ -72,11 +103,13 @@ class Loop:
         sockets: Sockets,
         clock: Clock,
         watch: Watcher | None = None,
+        journal: Keeper | None = None,
     ) -> None:
         self._state = state
         self._sockets = sockets
         self._clock = clock
         self._watch = watch
+        self._journal = journal
         self._mail: Mailbox[Item] = Mailbox(context, clock)
         self._hardware = HardwareThread(microscope, hardware, self._from_hardware, clock)
         self._engines = EngineThread(engines, self._mail.post, clock)
@@ -95,6 +128,10 @@ class Loop:
         """Have the loop begin in SAFE. Before `run`: nothing else is handled first."""
         self._mail.post(heard_of.StartedSafe(reason))
 
+    def tell(self, heard: Input) -> None:
+        """Have the loop handle an input. From any thread; after its end: does nothing."""
+        self._mail.post(heard)
+
     def shut_down(self, reason: str) -> None:
         """Ask the loop to end. From any thread, or from a signal handler's thread."""
         self._mail.post(heard_of.ShutdownWanted(reason))
@@ -102,13 +139,20 @@ class Loop:
     def run(self) -> int:
         """Run until shutdown; return the exit code."""
         poller = zmq.Poller()
+        gate = self._sockets.gate
         for socket in (self._mail.wake, self._sockets.control, self._sockets.events, self._sockets.frames):
             poller.register(socket, zmq.POLLIN)
+        if gate is not None:
+            poller.register(gate.socket, zmq.POLLIN)
+            gate.start()
         self._engines.start()
         self._hardware.start()
         try:
             while self._exit is None:
-                ready = dict(poller.poll(self._timeout_ms()))
+                due_ns = self._next_due_ns()
+                ready = dict(poller.poll(max(0, -(-(due_ns - self._clock()) // 1_000_000))))
+                if not ready:
+                    self._lags_ns.append(max(0, self._clock() - due_ns))
                 self._hear(ready)
         finally:
             self._hardware.close()
@@ -120,19 +164,21 @@ class Loop:
 
     # --- what it hears ----------------------------------------------------------------------------------------
 
-    def _timeout_ms(self) -> int:
+    def _next_due_ns(self) -> int:
+        """When the loop wants to go on at the latest, whatever comes; its lateness then is loop lag, too."""
+        now_ns = self._clock()
         if self._local or len(self._mail):
-            return 0
-        due_ns = self._heartbeat_ns
+            return now_ns
         first_ns = self._timers.next_ns()
-        if first_ns is not None:
-            due_ns = min(due_ns, first_ns)
-        return max(0, -(-(due_ns - self._clock()) // 1_000_000))
+        return min(self._heartbeat_ns, now_ns + IDLE_TURN_NS, *(() if first_ns is None else (first_ns,)))
 
     def _hear(self, ready: dict[zmq.Socket[bytes], int]) -> None:
         """One turn: bounded work from every source."""
         for posted_ns, item in self._mail.take(MOST_PER_TURN):
             self._handle(self._admitted(item), posted_ns)
+        if self._sockets.gate is not None:
+            self._sockets.gate.answer(MOST_PER_TURN)
+            self._sockets.drop_revoked()
         if self._sockets.control in ready:
             arrived_ns = self._clock()
             for peer, frames in self._sockets.receive(MOST_PER_TURN):
@@ -178,6 +224,7 @@ class Loop:
         lags_ms = np.asarray(self._lags_ns or [0], float) / 1e6
         self._lags_ns.clear()
         p50, p99 = np.percentile(lags_ms, (50, 99))
+        journal = self._journal
         return heard_of.HeartbeatDue(
             loop_lag_ms={"p50": float(p50), "p99": float(p99), "max": float(lags_ms.max())},
             queues={
@@ -185,7 +232,11 @@ class Loop:
                 "frames": self._frames_waiting,
                 "hardware": self._hardware.waiting(),
                 "engines": self._engines.waiting(),
+                "journal": journal.waiting() if journal else 0,
             },
+            recorded_seq=journal.recorded_seq if journal else None,
+            durable_seq=journal.durable_seq if journal else None,
+            unrecorded=journal.unrecorded if journal else 0,
             hardware_silent_ms=self._hardware.silent_ns() / 1e6,
         )
 
@@ -196,9 +247,16 @@ class Loop:
         self._lags_ns.append(max(0, now_ns - since_ns))
         self._number += 1
         now = Now(self._number, now_ns, datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"))
-        self._state, effects = step(self._state, heard, now)
+        try:
+            self._state, effects = step(self._state, heard, now)
+        except Exception:
+            if self._journal is not None:
+                self._journal.record(heard, now, (), self._state)  # a replay will fail in the same way
+            raise
         for effect in effects:
             self._perform(effect)
+        if self._journal is not None:
+            self._journal.record(heard, now, effects, self._state)
         if self._watch is not None:
             self._watch(heard, now, effects)
 

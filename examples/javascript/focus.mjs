@@ -1,15 +1,21 @@
 // Drive a microscope from JavaScript: plain ZeroMQ and JSON, nothing of microscoped.
 //
 //   microscoped run                      in one terminal
-//   npm install && npm start             here, in another   (npm start -- tcp://127.0.0.1:5770)
+//   npm install && npm start             here, in another   (npm start -- tcp://127.0.0.1:5770 ada.key.json)
 //
+// The key file, if the daemon asks for keys, is the one that 'microscoped keys new ada' wrote.
 // It asks where things are, listens to the search, focuses, takes one frame, and says how bright it is.
 
 import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { Dealer, Subscriber } from "zeromq";
 
-const control = new Dealer({ linger: 0, receiveTimeout: 65_000 });
-control.connect(process.argv[2] ?? "tcp://127.0.0.1:5770");
+const [address = "tcp://127.0.0.1:5770", keyFile] = process.argv.slice(2);
+const key = keyFile && JSON.parse(readFileSync(keyFile, "utf8"));
+const curve = key ? { curveServerKey: key.server, curvePublicKey: key.public, curveSecretKey: key.secret } : {};
+
+const control = new Dealer({ linger: 0, receiveTimeout: 65_000, ...curve });
+control.connect(address);
 
 // One request, one reply: a JSON frame each; the pixels of a frame follow in a second one.
 async function request(op, params = {}) {
@@ -38,9 +44,10 @@ const hello = await request("hello");
 console.log(`microscoped ${hello.software}, protocol ${hello.protocol}`);
 
 // Events: a topic frame and a JSON frame. Numbers (seq) without gaps mean that nothing was missed.
-const events = new Subscriber({ linger: 0 });
+const events = new Subscriber({ linger: 0, ...curve });
 events.subscribe("v1.task.");
-events.connect(hello.endpoints.events);
+// A daemon that listens on all addresses of its computer (0.0.0.0) is where we have just reached it.
+events.connect(hello.endpoints.events.replace("0.0.0.0", new URL(address).hostname));
 const listening = (async () => {
   for await (const [, json] of events) {
     const { data } = JSON.parse(json);

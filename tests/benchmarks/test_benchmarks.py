@@ -56,3 +56,16 @@ def test_every_streamed_frame_is_accounted_for(tmp_path: Path) -> None:
     for stream in streams:
         assert stream["frames"] > 0
         assert stream["complete"], stream
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_the_journal_is_weighed_against_none(tmp_path: Path) -> None:
+    found = tmp_path / "journal.json"
+    done = run(BENCHMARKS / "journal.py", "--blocks", "1", "--seconds", "1", "--folder", tmp_path, "--json", found)
+    assert found.exists(), done.stdout + done.stderr
+    figures = json.loads(found.read_text())
+    assert figures["with a journal"]["inputs"] > 100
+    assert figures["with a journal"]["bytes"] > 100 * figures["with a journal"]["inputs"]
+    assert 0 < figures["with a journal"]["recorder_percent"] < 100
+    assert figures["without"]["recorder_percent"] == 0

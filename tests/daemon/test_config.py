@@ -99,7 +99,23 @@ BAD = {
     "too few images": ("focus:\n  max_images: 3", 2, ["focus.max_images", "3", "8"]),
     "unknown score": ("focus:\n  metric: tenengrad", 2, ["focus.metric", "'tenengrad'", "vollath"]),
     "a word for a section": ("stage: fast", 1, ["stage", "'fast'", "is a section"]),
-    "open to the network": ("network:\n  control: tcp://0.0.0.0:5770", 2, ["network.control", "this computer only"]),
+    "open to the network": (
+        "network:\n  control: tcp://0.0.0.0:5770",
+        2,
+        ["network.control", "this computer only", "microscoped keys new", "network.curve"],
+    ),
+    "one socket open to the network": (
+        "network:\n  control: tcp://127.0.0.1:5770\n  frames: tcp://[::]:5772",
+        3,
+        ["network.frames", "tcp://[::]:5772", "microscoped keys new"],
+    ),
+    "an address that only looks like this computer": (
+        "network:\n  events: tcp://127.0.0.1.example.org:5771",
+        2,
+        ["network.events", "other computers"],
+    ),
+    "no TCP": ("network:\n  events: ipc:///tmp/x", 2, ["network.events", "tcp://127.0.0.1:5770"]),
+    "keys that are not used": ("network:\n  keys_folder: keys", 2, ["network.keys_folder", "network.curve"]),
     "port out of range": ("network:\n  events: tcp://127.0.0.1:99999", 2, ["99999", "65535"]),
     "one port for two": (
         "network:\n  control: tcp://127.0.0.1:7000\n  frames: tcp://127.0.0.1:7000",
@@ -174,6 +190,7 @@ def test_what_is_not_said_is_the_default(text: str) -> None:
         "microscope: {kind: field, path: a.npz, wavelength_nm: 633, pixel_size_um: 0.1}",
         "stage: {limits_um: [-3, 4], focus_direction: away, approach: decreasing}\nfocus: {offsets_um: {GFP: 0.5}}",
         "network: {control: 'tcp://127.0.0.1:*', events: 'tcp://localhost:1', frames: 'tcp://127.0.0.1:*'}",
+        "network: {control: 'tcp://0.0.0.0:1', events: 'tcp://*:2', frames: 'tcp://[::]:3', curve: true}",
     ],
 )
 def test_a_configuration_survives_the_round_trip(text: str) -> None:
@@ -186,6 +203,8 @@ def test_relative_paths_count_from_the_file(tmp_path: Path) -> None:
     microscope = load_config(tmp_path / "c.yaml").microscope
     assert isinstance(microscope, RecordedConfig)
     assert microscope.path == tmp_path / "stacks" / "a.tif"
+    (tmp_path / "c.yaml").write_text("network: {curve: true, keys_folder: keys}", encoding="utf-8")
+    assert load_config(tmp_path / "c.yaml").network.keys_folder == tmp_path / "keys"
 
 
 def test_a_configuration_cannot_be_changed() -> None:

@@ -1,0 +1,404 @@
+"""What the ops answer, and what their tasks report. Schema and documents are made from the docstrings."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import JsonValue
+
+from microscoped.daemon.protocol.envelope import Event, Message
+from microscoped.daemon.protocol.events import FrameData, TaskData
+
+
+class Accepted(Message):
+    """Long work began: progress and end come on ``v1.task.<task>.``, or from ``task.get``.
+
+    Parameters
+    ----------
+    task
+        Id of the task.
+    state
+        What has become of the request.
+    """
+
+    task: str
+    state: Literal["accepted"] = "accepted"
+
+
+class DryRun(Message):
+    """Result of a request with ``dry_run``: it would have been accepted; nothing was done.
+
+    Parameters
+    ----------
+    dry_run
+        That it was one.
+    """
+
+    dry_run: Literal[True] = True
+
+
+class PingResult(Message):
+    """Result of ``ping``.
+
+    Parameters
+    ----------
+    session
+        Changes when the daemon restarts.
+    state
+        State of the daemon.
+    uptime_s
+        Seconds since the session began.
+    """
+
+    session: str
+    state: str
+    uptime_s: float
+
+
+class HelloResult(Message):
+    """Result of ``hello``: all that a client needs to know first.
+
+    Parameters
+    ----------
+    software, protocol
+        Versions.
+    session
+        Changes when the daemon restarts.
+    ops
+        Names of all ops.
+    endpoints
+        Where ``control``, ``events`` and ``frames`` are bound.
+    limits
+        Sizes that a client must keep to, in bytes.
+    scopes
+        What this client may do.
+    """
+
+    software: str
+    protocol: str
+    session: str
+    ops: list[str]
+    endpoints: dict[str, str]
+    limits: dict[str, int]
+    scopes: list[str]
+
+
+class StatusResult(Message):
+    """Result of ``status``.
+
+    Parameters
+    ----------
+    state, reason
+        State of the daemon, and why.
+    uptime_s
+        Seconds since the daemon began.
+    stage
+        The stage's ``name``, ``z_um``, ``moving``, ``focus_direction``, ``limits_um``.
+    camera
+        The camera's ``info`` (size, pixel type), ``settings``, ``streaming``, ``frames`` taken and ``lost``.
+    tasks
+        Tasks that have not ended.
+    engines
+        Frames measured and skipped by each engine.
+    """
+
+    state: str
+    reason: str
+    uptime_s: float
+    stage: dict[str, JsonValue]
+    camera: dict[str, JsonValue]
+    tasks: list[TaskData]
+    engines: dict[str, JsonValue]
+
+
+class DescribeResult(Message):
+    """Result of ``describe``: what this microscope is, and what is not known about it.
+
+    Parameters
+    ----------
+    microscope
+        Driver, versions, configuration file, specimen.
+    optics
+        Aperture, wavelength, pixel size, depth of field and so on; ``null`` where unknown.
+    stage, camera, focus
+        Facts and settings.
+    """
+
+    microscope: dict[str, str]
+    optics: dict[str, JsonValue]
+    stage: dict[str, JsonValue]
+    camera: dict[str, JsonValue]
+    focus: dict[str, JsonValue]
+
+
+class TopicValue(Message):
+    """The last event of one topic.
+
+    Parameters
+    ----------
+    topic, seq
+        Which topic, and the event's number there.
+    data
+        The event's content.
+    """
+
+    topic: str
+    seq: int
+    data: dict[str, JsonValue]
+
+
+class SnapshotResult(Message):
+    """Result of ``snapshot``.
+
+    Parameters
+    ----------
+    session
+        Changes when the daemon restarts.
+    topics
+        Last value and number of each topic; discard events at or below that number.
+    """
+
+    session: str
+    topics: list[TopicValue]
+
+
+class EventsSinceResult(Message):
+    """Result of ``events.since``.
+
+    Parameters
+    ----------
+    events
+        The events missed, oldest first, as they were published.
+    more
+        Whether there are more: ask again from the last one.
+    """
+
+    events: list[Event]
+    more: bool
+
+
+class LeaseResult(Message):
+    """Result of ``stage.lease``.
+
+    Parameters
+    ----------
+    token
+        Put it into the field ``lease`` of each request that moves.
+    ttl_s
+        The lease ends so long after this request, unless it is renewed.
+    """
+
+    token: str
+    ttl_s: float
+
+
+class StateResult(Message):
+    """Result of ``resume`` and ``shutdown``.
+
+    Parameters
+    ----------
+    state
+        The state entered.
+    """
+
+    state: str
+
+
+class StopResult(Message):
+    """Result of ``stop``.
+
+    Parameters
+    ----------
+    state
+        ``stopped``, or ``stopping`` where the stage's driver has not returned yet: an alarm follows if it never does.
+    issue_ms
+        From receipt to the call of the driver's own stop.
+    cancelled
+        Tasks that ended because of it.
+    detail
+        What the driver said, where it cannot halt a move.
+    """
+
+    state: Literal["stopped", "stopping"]
+    issue_ms: float | None = None
+    cancelled: list[str] = []
+    detail: str = ""
+
+
+class PositionResult(Message):
+    """Result of ``stage.position``.
+
+    Parameters
+    ----------
+    z_um, z_source
+        Where the stage is, read from it now.
+    moving
+        Whether it moves.
+    """
+
+    z_um: float
+    moving: bool
+    z_source: Literal["readback"] = "readback"
+
+
+class CameraResult(Message):
+    """Result of the camera's ops.
+
+    Parameters
+    ----------
+    settings
+        Its settings, read back; ``null`` where the camera has no such setting.
+    streaming
+        Whether it streams.
+    """
+
+    settings: dict[str, JsonValue]
+    streaming: bool
+
+
+class FrameResult(Message):
+    """Result of ``frame.get``; the pixels follow as one binary frame, rows first, little-endian.
+
+    Parameters
+    ----------
+    frame
+        The frame's header.
+    """
+
+    frame: FrameData
+
+
+class TaskResult(Message):
+    """Result of ``task.get`` and ``task.cancel``.
+
+    Parameters
+    ----------
+    task
+        The task as it is now.
+    """
+
+    task: TaskData
+
+
+class TaskListResult(Message):
+    """Result of ``task.list``.
+
+    Parameters
+    ----------
+    tasks
+        Tasks under way, and the latest that ended.
+    """
+
+    tasks: list[TaskData]
+
+
+class MoveOutcome(Message):
+    """What a ``stage.move`` that is done reports.
+
+    Parameters
+    ----------
+    target_um, z_um
+        What was asked for, and what the stage reads back at rest.
+    approached
+        Whether the final leg ran in the sense of the approach.
+    moves, travel_um
+        Commanded moves and length of the way, overshoot and split steps included.
+    duration_ms
+        From the first command to the end of settling.
+    arrived_ns
+        When the stage had settled, on the daemon's monotonic clock: exposures that began earlier do not count.
+    """
+
+    target_um: float
+    z_um: float
+    approached: bool
+    moves: int
+    travel_um: float
+    duration_ms: float
+    arrived_ns: int
+
+
+class SnapOutcome(Message):
+    """What a ``camera.snap`` that is done reports.
+
+    Parameters
+    ----------
+    frame
+        Id of the frame, for ``frame.get``.
+    """
+
+    frame: str
+
+
+class FocusOutcome(Message):
+    """What a ``focus.run`` reports, whether it is done or failed.
+
+    Parameters
+    ----------
+    method
+        As asked for.
+    focused
+        Whether there is a focus.
+    z_um
+        Where the stage is at the end.
+    focus_z_um
+        Where the focus is, before `offset_um`; ``null`` where none was found.
+    start_um, offset_um
+        Where the search began, and the channel's offset that was added.
+    extremum
+        What the focus was: the ``max`` or the ``min`` of contrast.
+    prominence, noise
+        Height of the extremum over the rest of the curve, and what noise alone would make.
+    reason
+        Why no focus was found.
+    curve
+        What was measured: pairs of z and score, in the order of z.
+    searched_um
+        Lowest and highest z of the search, limits considered.
+    warnings
+        What a reader of the report must know.
+    images, moves, travel_um, duration_ms
+        What it has cost.
+    """
+
+    method: str
+    focused: bool
+    z_um: float | None
+    focus_z_um: float | None
+    start_um: float
+    offset_um: float
+    extremum: str | None
+    prominence: float | None
+    noise: float | None
+    reason: str
+    curve: list[tuple[float, float]]
+    searched_um: tuple[float, float]
+    warnings: list[str]
+    images: int
+    moves: int
+    travel_um: float
+    duration_ms: float
+
+
+__all__ = [
+    "Accepted",
+    "CameraResult",
+    "DescribeResult",
+    "DryRun",
+    "EventsSinceResult",
+    "FocusOutcome",
+    "FrameResult",
+    "HelloResult",
+    "LeaseResult",
+    "MoveOutcome",
+    "PingResult",
+    "PositionResult",
+    "SnapOutcome",
+    "SnapshotResult",
+    "StateResult",
+    "StatusResult",
+    "StopResult",
+    "TaskListResult",
+    "TaskResult",
+    "TopicValue",
+]
