@@ -20,7 +20,7 @@ from microscoped.daemon.core import FocusDefaults, Settings, State
 from microscoped.daemon.keys import KeyFolder, default_folder
 from microscoped.daemon.protocol import VERSION
 from microscoped.daemon.protocol.strict_json import MAX_BYTES
-from microscoped.daemon.record import Facts, Recorder, RecorderSettings, data_folder
+from microscoped.daemon.record import Facts, Place, Recorder, RecorderSettings, data_folder
 from microscoped.daemon.runtime import CONTROL_BYTES, SUBSCRIBE_BYTES, Endpoints, Gate, Loop, Sockets
 from microscoped.drivers.hardware import HardwareSettings
 from microscoped.drivers.protocols import CameraSettings
@@ -29,6 +29,7 @@ from microscoped.models.sharpness import SharpnessEngine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from microscoped.daemon.config import Config, SimulatedStageConfig
     from microscoped.daemon.core.inputs import JournalEnded
@@ -185,8 +186,8 @@ def camera_settings(config: Config) -> CameraSettings:
     return CameraSettings(**{name: getattr(config.camera, name) for name in names})
 
 
-def core_settings(config: Config, endpoints: Mapping[str, str]) -> Settings:
-    """The facts that the reducer works with."""
+def core_settings(config: Config, endpoints: Mapping[str, str], expected_z_um: float | None = None) -> Settings:
+    """The facts that the reducer works with (see `Settings`)."""
     dof_um = config.optics.dof_um or UNKNOWN_DOF_UM
     focus = config.focus
     return Settings(
@@ -208,18 +209,31 @@ def core_settings(config: Config, endpoints: Mapping[str, str]) -> Settings:
         engines=("sharpness",) if config.engines.sharpness.enabled else (),
         frame_allowance_s=config.camera.frame_allowance_s,
         stream_at_start=config.camera.stream_at_start,
+        expected_z_um=expected_z_um,
     )
 
 
-def _recorder(config: Config, state: State, post: Callable[[JournalEnded], None]) -> Recorder | None:
+def _place(config: Config) -> Place | None:
+    """Where a real stage's resting place is kept; a simulated one begins anew in each life."""
+    chosen = config.microscope
+    if not (config.journal.enabled and isinstance(chosen, MicroManagerConfig)) or chosen.config_file == DEMO:
+        return None
+    return Place(_journal_folder(config), chosen.config_file)
+
+
+def _journal_folder(config: Config) -> Path:
+    return config.journal.folder or data_folder() / "journal"
+
+
+def _recorder(
+    config: Config, state: State, place: Place | None, post: Callable[[JournalEnded], None]
+) -> Recorder | None:
     """The keeper of the journal, if one is wanted."""
     chosen = config.journal
     if not chosen.enabled:
         return None
     settings = RecorderSettings(
-        folder=chosen.folder or data_folder() / "journal",
-        rotate_bytes=int(chosen.rotate_mb * 1e6),
-        keep=chosen.keep,
+        folder=_journal_folder(config), rotate_bytes=int(chosen.rotate_mb * 1e6), keep=chosen.keep, place=place
     )
     return Recorder(settings, Facts(__version__, VERSION, config.model_dump(mode="json")), state, post)
 
@@ -270,9 +284,10 @@ class Daemon:
             self._context.term()
             raise
         self.endpoints = self._sockets.endpoints()
-        settings = core_settings(config, asdict(self.endpoints))
+        place = _place(config)
+        settings = core_settings(config, asdict(self.endpoints), place.z_um() if place else None)
         self.state = State(settings, session=str(uuid.uuid4()), began_ns=clock(), secret=secrets.token_hex(32))
-        self.journal = _recorder(config, self.state, lambda ended: self._loop.tell(ended))
+        self.journal = _recorder(config, self.state, place, lambda ended: self._loop.tell(ended))
         self._loop = Loop(
             self.state,
             microscope,

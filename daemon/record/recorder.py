@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from microscoped.daemon.core.inputs import JournalEnded
 from microscoped.daemon.record.codec import prepare
 from microscoped.daemon.record.journal import Facts, Journal
+from microscoped.daemon.record.place import Place  # noqa: TC001 - dataclasses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,12 +46,15 @@ class RecorderSettings:
         See `Journal`.
     most_waiting
         How many inputs may wait for the disk.
+    place
+        Where the stage's resting place is kept, if it is worth keeping.
     """
 
     folder: Path
     rotate_bytes: int = 64_000_000
     keep: int | None = None
     most_waiting: int = MOST_WAITING
+    place: Place | None = None
 
 
 class Recorder:
@@ -153,6 +157,7 @@ class Recorder:
             while not (self._closing.wait(FLUSH_S) or self._ended):
                 self._turn(self._journal)
             self._empty(self._journal)
+            self._keep_place()
             reason = "closed" if not self._ended else "the disk was too slow"
             self._journal.end(reason, self.unrecorded)
         except Exception as error:  # whatever it was: the daemon goes on without a journal, and says so
@@ -169,12 +174,19 @@ class Recorder:
         now_s = time.monotonic()
         if now_s - self._synced_s >= SYNC_S:
             journal.sync()
+            self._keep_place()
             self._synced_s = now_s
         self.cpu_s = time.thread_time()
 
     def _empty(self, journal: Journal) -> None:
         while self._waiting:
-            journal.add([self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))])
+            batch = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
+            journal.add(batch)
+            self._state = batch[-1][3]
+
+    def _keep_place(self) -> None:
+        if self._settings.place is not None:
+            self._settings.place.keep(self._state)
 
 
 def _why(error: Exception, folder: Path) -> str:
