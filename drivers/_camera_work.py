@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from microscoped.drivers.commands import Configure, FrameTaken, HardwareEvent, StampedFrame, StreamEnded
+from microscoped.drivers.commands import Configure, FrameTaken, HardwareEvent, Snap, StampedFrame, StreamEnded
 from microscoped.drivers.errors import CameraError, DriverError, FrameTimeoutError
 from microscoped.drivers.motion import POLL_NS
 
@@ -54,7 +54,7 @@ class CameraWork:
         self._latest: StampedFrame | None = None
         self.streaming = False
 
-    def snap(self) -> Generator[int, None, StampedFrame]:
+    def snap(self, command: Snap) -> Generator[int, None, StampedFrame]:
         """Take one frame whose exposure began after now and after the last arrival.
 
         While the camera streams, this is the first frame of the stream that qualifies.
@@ -71,7 +71,7 @@ class CameraWork:
             finally:
                 self._camera.stop()
         stamped = self._stamp(frame, lost=0, streamed=False)
-        self._post(FrameTaken(stamped))
+        self._post(FrameTaken(stamped, command.id))
         return stamped
 
     def configure(self, command: Configure) -> Generator[int, None, CameraSettings]:

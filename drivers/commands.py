@@ -132,9 +132,10 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class FrameTaken:
-    """A frame came, from the stream or a snap."""
+    """A frame came: from the stream, or because of a `Snap`, whose id is `command`."""
 
     frame: StampedFrame
+    command: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -322,7 +322,7 @@ class HardwareThread:
             case ReadPosition():
                 return stage.position()
             case Snap():
-                return camera.snap()
+                return camera.snap(command)
             case Configure():
                 return camera.configure(command)
             case StartStream():

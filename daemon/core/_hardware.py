@@ -36,7 +36,7 @@ def hardware_heard(turn: Turn, heard: Input) -> None:
         case heard_of.CommandEnded():
             _command_ended(turn, heard)
         case heard_of.FrameAdmitted():
-            _frame(turn, heard.frame)
+            _frame(turn, heard.frame, heard.command)
         case heard_of.PositionSeen():
             _position_seen(turn, heard)
         case heard_of.StreamDied():
@@ -154,7 +154,7 @@ def _answer(turn: Turn, pending: Pending, ended: CommandEnded) -> None:
         turn.reply(pending.reply, PositionResult(z_um=ended.value, moving=turn.state.stage.moving))
 
 
-def _frame(turn: Turn, frame: FrameData) -> None:
+def _frame(turn: Turn, frame: FrameData, command: str | None) -> None:
     view = turn.state.camera
     turn.set(
         camera=replace(
@@ -168,7 +168,9 @@ def _frame(turn: Turn, frame: FrameData) -> None:
     if turn.state.mode is Mode.DEGRADED:
         turn.enter(Mode.IDLE)
     topic = frame_topic(frame.camera)
-    message = turn.publish(topic, frame)
+    pending = turn.state.pending.get(command) if command else None
+    causes = (pending.task, turn.state.tasks[pending.task].cause) if pending and pending.task else ()
+    message = turn.publish(topic, frame, causes)
     turn.do(PublishFrame(topic, message, frame.frame))
     for engine in turn.state.settings.engines:
         turn.do(Offer(engine, frame.frame, {"bit_depth": frame.bit_depth}))

@@ -103,9 +103,10 @@ class CommandEnded:
 
 @dataclass(frozen=True, slots=True)
 class FrameAdmitted:
-    """A frame is in hand; its pixels are kept under its id until `Forget`."""
+    """A frame is in hand; its pixels are kept under its id until `Forget`. `command` is the `Snap` that took it."""
 
     frame: FrameData
+    command: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

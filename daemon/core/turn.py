@@ -103,7 +103,7 @@ class Turn:
         self._answer(peer, cause, {"ok": False, "error": error.model_dump(mode="json")}, None)
 
     def _answer(self, peer: Peer, cause: str | None, body: Mapping[str, JsonValue], frame: str | None) -> None:
-        message = {**self._envelope("reply"), "cause": cause, **body}
+        message = {**self._envelope("reply"), "session": self.state.session, "cause": cause, **body}
         self.do(SendReply(peer, message, frame))
         if cause is not None:
             for other in remember_answer(self, peer, cause, message):

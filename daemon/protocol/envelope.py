@@ -68,6 +68,8 @@ class Reply(Message):
         What kind of message this is.
     mono_ns
         The daemon's monotonic clock: comparable within one session.
+    session
+        Changes when the daemon restarts: what was asked of another session may have been done there.
     cause
         The request's `id`; ``null`` where it could not be read.
     ok
@@ -83,6 +85,7 @@ class Reply(Message):
     type: Literal["reply"]
     ts: str
     mono_ns: int
+    session: UUID
     cause: UUID | None
     ok: bool
     result: dict[str, JsonValue] | None = None

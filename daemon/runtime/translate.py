@@ -74,7 +74,7 @@ def translate(event: HardwareEvent, camera: CameraInfo | None) -> Input:
         case commands.FrameTaken():
             if camera is None:
                 raise RuntimeError("a frame came before the camera was open")
-            return inputs.FrameAdmitted(frame_data(event.frame, camera))
+            return inputs.FrameAdmitted(frame_data(event.frame, camera), event.command)
         case commands.StreamEnded():
             return inputs.StreamDied(error_body(event.error))
         case commands.PositionRead():

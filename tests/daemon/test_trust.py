@@ -345,3 +345,24 @@ def test_a_driver_that_hangs_is_noticed_though_the_loop_goes_on(rig: Rig) -> Non
         code = next(events).data["code"]
     assert code == "fault.hardware_silent"
     assert rig.scope.status()["state"] == "FAULT"
+
+
+# --- what led to what ------------------------------------------------------------------------------------------------
+
+
+def test_a_search_that_comes_too_late_never_begins(rig: Rig) -> None:
+    rig.faults.camera_hang_s = 0.3
+    rig.scope.request("camera.snap")
+    task = rig.scope.request("focus.run", deadline_ms=1)["task"]
+    with pytest.raises(RequestFailedError) as failed:
+        rig.scope.wait(task)
+    assert failed.value.error.code == "timeout"
+    assert rig.scope.position() == pytest.approx(4.0)
+
+
+def test_a_snapped_frame_names_its_task_and_its_request(rig: Rig) -> None:
+    with rig.scope.events("v1.frame.", timeout_s=5) as events:
+        task = rig.scope.request("camera.snap")["task"]
+        event = next(events)
+    assert event.causes[0] == task
+    assert len(event.causes) == 2

@@ -51,7 +51,7 @@ def run(turn: Turn, ask: Ask) -> None:
         warnings=tuple(warnings),
     )
     turn.begin_task(ask, task, work)
-    _next(turn, turn.state.tasks[task], work)
+    _next(turn, turn.state.tasks[task], work, ask.not_after_ns)
 
 
 def command_ended(turn: Turn, task: Task, ended: CommandEnded) -> None:
@@ -171,12 +171,12 @@ def _offset_um(defaults: FocusDefaults, channel: str | None) -> float:
     return defaults.offsets_um[channel]
 
 
-def _next(turn: Turn, task: Task, work: FocusWork) -> None:
-    """Ask the search what to do, and do it."""
+def _next(turn: Turn, task: Task, work: FocusWork, not_after_ns: int | None = None) -> None:
+    """Ask the search what to do, and do it; its first step must begin before `not_after_ns`."""
     step = propose(work.search, work.samples)
     if isinstance(step, Probe):
         _change(turn, task, replace(work, phase="moving"))
-        submit_move(turn, task.id, step.z_um, Origin.AUTOMATIC)
+        submit_move(turn, task.id, step.z_um, Origin.AUTOMATIC, not_after_ns)
         return
     report = _report(turn, work, step)
     if not step.focused:

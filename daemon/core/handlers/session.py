@@ -152,7 +152,7 @@ def events_since(turn: Turn, ask: Ask) -> None:
             f"the events of {params.topic} after {params.seq} are not kept (kept: the last {KEPT_EVENTS} of {kept}); "
             "take a snapshot",
         )
-    if missed:
+    if missed and params.seq > 0:  # from 0 on asks who came late
         detail = f"a client asked for {len(missed)} events of {params.topic} that it had missed"
         turn.alarm(AlarmCode.SUBSCRIBER_GAP, detail, {"topic": params.topic, "after": params.seq})
     events = [dict(event) for event in missed[:EVENTS_AT_ONCE]]

@@ -112,7 +112,14 @@ def newer_daemon() -> Iterator[str]:
                 socket.close(linger=0)
                 return
             body = NEWER[request["op"]]
-            reply = {**ENVELOPE, "type": "reply", "cause": request["id"], "ok": "result" in body, **body}
+            reply = {
+                **ENVELOPE,
+                "type": "reply",
+                "session": SESSION,
+                "cause": request["id"],
+                "ok": "result" in body,
+                **body,
+            }
             socket.send_multipart([sender, json.dumps(reply).encode()])
 
     thread = threading.Thread(target=serve)

@@ -66,7 +66,6 @@ def test_places_of_several_microscopes_do_not_mix_and_a_broken_file_knows_nothin
     settings = core_settings(Config(), {})
     state = State(settings=settings, session=str(uuid.UUID(int=1)), began_ns=0)
 
-
     def resting(z_um: float) -> State:
         return dataclasses.replace(
             state, hardware_open=True, stage=dataclasses.replace(state.stage, z_um=z_um, moving=False)
