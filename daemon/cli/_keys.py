@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from microscoped.daemon.cli._console import WRONG_USE, fail
-from microscoped.daemon.protocol import Scope
 
 keys = typer.Typer(
     no_args_is_help=True,
@@ -24,8 +23,8 @@ Folder = Annotated[
 def new(
     name: Annotated[str, typer.Argument(help="Whose key: a person, a computer or a script.")],
     scope: Annotated[
-        Scope, typer.Option(help="What it may do: only read, control the microscope, or also end the daemon.")
-    ] = Scope.CONTROL,
+        str, typer.Option(help="What it may do: read, control (the microscope, too), or admin (all there is).")
+    ] = "control",
     out: Annotated[
         Path | None, typer.Option(help="The file to hand over.", show_default="NAME.key.json in this folder")
     ] = None,
@@ -36,11 +35,14 @@ def new(
     A running daemon knows it within a second. Exit code: 0 if it was made, 2 if not.
     """
     from microscoped.daemon.keys import KeyFolder, KeysError, default_folder
+    from microscoped.daemon.protocol import Scope
 
+    if scope not in list(Scope):
+        fail(f"--scope {scope}: must be one of {', '.join(Scope)}", WRONG_USE)
     found = folder or default_folder()
     path = out or Path(f"{name}.key.json")
     try:
-        KeyFolder(found).new(name, scope, path)
+        KeyFolder(found).new(name, Scope(scope), path)
     except KeysError as error:
         fail(str(error), WRONG_USE)
     typer.echo(f"{path}: the key of {name}, scope {scope}; 'microscoped send --key {path} status' uses it.")

@@ -22,12 +22,13 @@ from microscoped.daemon.config import Config
 from microscoped.daemon.keys import ClientKey, KeyFolder, KeysError, read_client_key
 from microscoped.daemon.protocol import OPS
 from microscoped.daemon.protocol import Scope as Rights
+from microscoped.daemon.record import Entry, read_journal, replay_journal
 from microscoped.simulators import SimulatedMicroscope, StageModel
 from tests.conftest import CONFIG
 from tests.examples.test_javascript import EXAMPLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from microscoped.simulators.brightfield import BrightfieldScene
@@ -41,12 +42,15 @@ PATIENCE_S = 20.0
 class Guarded:
     """A running daemon that asks for keys, and the keys of Ada (admin), Carl (control) and Rea (read)."""
 
-    def __init__(self, tmp_path: Path, start_rig: Callable[..., Rig], **network: str) -> None:
+    def __init__(
+        self, tmp_path: Path, start_rig: Callable[..., Rig], changes: Mapping[str, dict[str, Any]] | None = None
+    ) -> None:
         self.tmp_path = tmp_path
         self.folder = KeyFolder(tmp_path / "keys")
         for name, rights in (("ada", Rights.ADMIN), ("carl", Rights.CONTROL), ("rea", Rights.READ)):
             self.folder.new(name, rights, self.key(name))
-        changes = {"network": {"curve": True, "keys_folder": str(self.folder.path), **network}}
+        changes = {"network": {}, **(changes or {})}
+        changes["network"] = {"curve": True, "keys_folder": str(self.folder.path), **changes["network"]}
         self.rig = start_rig(changes, key=self.key("ada"))
         self.address = self.rig.scope.address
 
@@ -451,6 +455,24 @@ def test_no_secret_is_logged_and_revocations_are(guarded: Guarded, caplog: pytes
     assert not any(secret in caplog.text for secret in [*secrets, guarded.folder.server().secret])
 
 
+def test_who_asked_stands_in_the_journal_and_replays_equal(tmp_path: Path, start_rig: Callable[..., Rig]) -> None:
+    guarded = Guarded(tmp_path, start_rig, {"journal": {"enabled": True, "folder": str(tmp_path / "journal")}})
+    with guarded.client("carl") as scope:
+        assert code_of(scope, "stage.move", z_um=1.0) == "ok"
+        guarded.folder.revoke("carl")
+        eventually(lambda: code_of(scope, "stage.move", z_um=2.0) == "forbidden", BITES_S)
+    guarded.rig.end()
+    (session,) = (tmp_path / "journal").iterdir()
+    asked = [line.data for line in read_journal(session) if isinstance(line, Entry) and line.input == "RequestReceived"]
+    peers = [(data["peer"].get("user"), data["peer"].get("scope")) for data in asked if isinstance(data, dict)]
+    assert peers[-1] == ("carl", None)
+    assert ("carl", "control") in peers
+    replayed = replay_journal(session)
+    assert replayed.difference is None
+    text = "".join(path.read_text(encoding="utf-8") for path in session.iterdir())
+    assert not any(read_client_key(guarded.key(name)).secret in text for name in ("ada", "carl"))
+
+
 # --- starting --------------------------------------------------------------------------------------------------------
 
 
@@ -489,7 +511,7 @@ def test_nobody_comes_in_while_nobody_answers_at_the_gate(
 
 def test_with_keys_it_may_listen_on_all_addresses(tmp_path: Path, start_rig: Callable[..., Rig]) -> None:
     everywhere = dict.fromkeys(SOCKETS, "tcp://0.0.0.0:*")
-    guarded = Guarded(tmp_path, start_rig, **everywhere)
+    guarded = Guarded(tmp_path, start_rig, {"network": everywhere})
     assert guarded.rig.scope.hello()["endpoints"]["events"].startswith("tcp://0.0.0.0:")
     with guarded.rig.scope.events("v1.heartbeat.", timeout_s=PATIENCE_S) as events:
         assert next(events).data["state"] == "IDLE"
