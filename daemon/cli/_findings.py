@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from microscoped.daemon.config import Config
-    from microscoped.daemon.config.models import Section
+    from microscoped.daemon.config import Config, Section
 
 Source: TypeAlias = Literal["measured", "configured", "default", "computed", "unknown"]
 """The driver says so; the configuration says so; it says nothing, and a default holds; it follows from others; nobody

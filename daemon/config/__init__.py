@@ -1,22 +1,25 @@
 """``config.yaml``: what it can say, and how it is read."""
 
 from microscoped.daemon.config.load import DEMO, ConfigError, load_config, parse_config, template
-from microscoped.daemon.config.models import (
-    CameraConfig,
-    Config,
+from microscoped.daemon.config.microscopes import (
     FieldConfig,
-    FocusConfig,
-    JournalConfig,
-    LogConfig,
     MicroManagerConfig,
-    NetworkConfig,
-    OpticsConfig,
     RecordedConfig,
     SimulatedConfig,
     SimulatedStageConfig,
+)
+from microscoped.daemon.config.models import (
+    CameraConfig,
+    Config,
+    FocusConfig,
+    JournalConfig,
+    LogConfig,
+    NetworkConfig,
+    OpticsConfig,
     StageConfig,
     SupervisorConfig,
 )
+from microscoped.daemon.config.section import Section
 
 __all__ = [
     "DEMO",
@@ -31,6 +34,7 @@ __all__ = [
     "NetworkConfig",
     "OpticsConfig",
     "RecordedConfig",
+    "Section",
     "SimulatedConfig",
     "SimulatedStageConfig",
     "StageConfig",

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from microscoped.daemon.config.models import Config, FieldConfig, KeyProblemError, MicroManagerConfig, RecordedConfig
+from microscoped.daemon.config.microscopes import FieldConfig, MicroManagerConfig, RecordedConfig
+from microscoped.daemon.config.models import Config
+from microscoped.daemon.config.section import KeyProblemError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -4,236 +4,21 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from microscoped.daemon.config.microscopes import MicroManagerConfig, MicroscopeConfig, SimulatedConfig
+from microscoped.daemon.config.section import KeyProblemError, Positive, Section
 from microscoped.drivers.optics import Optics
 from microscoped.drivers.protocols import FocusDirection
 from microscoped.drivers.safety import Approach
 
-Positive = Annotated[float, Field(gt=0)]
 Roi = tuple[
     Annotated[int, Field(ge=0)],
     Annotated[int, Field(ge=0)],
     Annotated[int, Field(ge=16)],
     Annotated[int, Field(ge=16)],
-]
-
-
-class KeyProblemError(ValueError):
-    """Values that do not fit together; `key` is the one to be pointed at, within its section."""
-
-    def __init__(self, key: str, message: str) -> None:
-        super().__init__(message)
-        self.key = key
-
-
-class Section(BaseModel):
-    """A part of the configuration: frozen, and refusing keys that it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_switch_as_number(cls, values: Any) -> Any:  # noqa: ANN401 - whatever stands there
-        """Refuse ``yes``, ``no``, ``on`` and ``off`` where a number belongs: pydantic would read 1 and 0."""
-        for key, field in cls.model_fields.items():
-            value = values.get(key) if isinstance(values, dict) else None
-            if isinstance(value, bool) and field.annotation is not bool and bool not in get_args(field.annotation):
-                raise KeyProblemError(
-                    key, f"{key} is a switch here (YAML reads yes, no, on, off as true and false); give a value or null"
-                )
-        return values
-
-
-class SimulatedStageConfig(Section):
-    """The stage of a simulated microscope (see `microscoped.simulators.StageModel`)."""
-
-    speed_um_s: Positive = 500.0
-    settle_ms: Annotated[float, Field(ge=0)] = 5.0
-    jitter_um: Annotated[float, Field(ge=0)] = 0.0
-    backlash_um: Annotated[float, Field(ge=0)] = 0.0
-    drift_um_s: float = 0.0
-    low_um: float = -300.0
-    high_um: float = 300.0
-    start_um: float = 0.0
-    focus_um: float = 0.0
-    focus_direction: FocusDirection = FocusDirection.TOWARD_SAMPLE
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.low_um >= self.high_um:
-            raise KeyProblemError("high_um", f"high_um {self.high_um:g} must be above low_um {self.low_um:g}")
-        if not self.low_um <= self.start_um <= self.high_um:
-            raise KeyProblemError(
-                "start_um",
-                f"start_um {self.start_um:g} must lie in low_um … high_um, {self.low_um:g} … {self.high_um:g}",
-            )
-        return self
-
-
-class MicroManagerConfig(Section):
-    """A microscope through Micro-Manager.
-
-    Parameters
-    ----------
-    config_file
-        The hardware configuration that Micro-Manager's wizard wrote; ``demo`` is the demonstration microscope.
-    adapter_paths
-        Folders with device adapters; empty for the installed Micro-Manager, else the demonstration adapters.
-    camera, stage
-        Labels; by default those that have the roles Camera and Focus.
-    buffer_mb
-        Size of the circular buffer.
-    """
-
-    kind: Literal["micromanager"] = "micromanager"
-    config_file: str = "demo"
-    adapter_paths: tuple[Path, ...] = ()
-    camera: str | None = None
-    stage: str | None = None
-    buffer_mb: Annotated[int, Field(ge=1)] | None = None
-
-
-class SimulatedConfig(Section):
-    """A simulated brightfield microscope; its objective is that of ``optics``.
-
-    Parameters
-    ----------
-    specimen
-        ``tissue`` (a stained section) or ``cells`` (unstained: focus is the minimum of contrast).
-    seed
-        Which specimen, and which noise.
-    colour
-        Red, green and blue instead of monochrome.
-    shape_px
-        Height and width of a frame.
-    range_um
-        Half width of the rendered z-stack around focus.
-    max_fps
-        Highest frame rate.
-    through_micromanager
-        Load the devices into a Micro-Manager core and drive them through it.
-    stage
-        The stage.
-    """
-
-    kind: Literal["simulated"]
-    specimen: Literal["tissue", "cells"] = "tissue"
-    seed: int = 1
-    colour: bool = False
-    shape_px: tuple[Annotated[int, Field(ge=64, le=4096)], Annotated[int, Field(ge=64, le=4096)]] = (512, 512)
-    range_um: Positive = 12.0
-    max_fps: Positive = 100.0
-    through_micromanager: bool = False
-    stage: SimulatedStageConfig = SimulatedStageConfig()
-
-
-class RecordedConfig(Section):
-    """A measured z-stack, played at the nearest plane.
-
-    Parameters
-    ----------
-    path
-        A file with all planes (TIFF, OME-TIFF, ICS), or a folder with one plane per file.
-    files
-        In a folder, which files.
-    step_um, first_um
-        Spacing of the planes and z of the first, where the files do not say.
-    z_file, z_unit_um
-        A file with the z of each plane, and how many micrometres a 1 in it is.
-    z_pattern
-        A regular expression whose first group is the z in a file's name.
-    z_zero_um
-        z of the stack where the stage reads 0.
-    blend
-        Interpolate between planes; refused where they lie more than half a depth of field apart.
-    added_noise
-        Grey levels of noise added to each shot.
-    max_fps, through_micromanager, stage
-        As for a simulated microscope.
-    """
-
-    kind: Literal["recorded"]
-    path: Path
-    files: str = "*"
-    step_um: float | None = None
-    first_um: float = 0.0
-    z_file: str | None = None
-    z_pattern: str | None = None
-    z_unit_um: Positive = 1.0
-    z_zero_um: float = 0.0
-    blend: bool = False
-    added_noise: Annotated[float, Field(ge=0)] = 0.0
-    max_fps: Positive = 100.0
-    through_micromanager: bool = False
-    stage: SimulatedStageConfig = SimulatedStageConfig()
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if self.step_um == 0:
-            raise KeyProblemError("step_um", "step_um is 0, which puts no two planes apart; give their spacing")
-        given = [name for name in ("step_um", "z_file", "z_pattern") if getattr(self, name) is not None]
-        if len(given) > 1:
-            raise KeyProblemError(given[1], f"{' and '.join(given)} say where the planes lie; keep one of them")
-        return self
-
-    @field_validator("z_pattern")
-    @classmethod
-    def _has_group(cls, pattern: str | None) -> str | None:
-        if pattern is None:
-            return None
-        try:
-            groups = re.compile(pattern).groups
-        except re.error as error:
-            raise ValueError(f"is no regular expression: {error}") from None
-        if groups < 1:
-            raise ValueError(f"{pattern!r} has no group: put the digits of z in parentheses, as in 'z([-+.0-9]+)'")
-        return pattern
-
-
-class FieldConfig(Section):
-    """A measured complex field, refocused to the stage's z and imaged through a condenser of finite aperture.
-
-    Parameters
-    ----------
-    path
-        An ``.npz`` with the field.
-    name
-        Name of the complex array in it.
-    wavelength_nm, pixel_size_um, medium_index
-        What the field was measured with.
-    measured_focus_um
-        Distance from the measured plane to the plane of best focus, positive along the light.
-    na, coherence, n_points
-        The objective's aperture, the condenser's over it, and the source points that stand for it.
-    reach_um
-        How far from focus planes are computed.
-    shape_px
-        Height and width of a frame.
-    through_micromanager, stage
-        As for a simulated microscope.
-    """
-
-    kind: Literal["field"]
-    path: Path
-    name: str = "field"
-    wavelength_nm: Positive
-    pixel_size_um: Positive
-    medium_index: Positive = 1.333
-    measured_focus_um: float = 0.0
-    na: Positive = 0.5
-    coherence: Annotated[float, Field(ge=0, le=1)] = 0.2
-    n_points: Literal[13, 19, 37] = 19
-    reach_um: Positive = 15.0
-    shape_px: tuple[Annotated[int, Field(ge=64, le=4096)], Annotated[int, Field(ge=64, le=4096)]] = (256, 256)
-    through_micromanager: bool = False
-    stage: SimulatedStageConfig = SimulatedStageConfig()
-
-
-MicroscopeConfig = Annotated[
-    MicroManagerConfig | SimulatedConfig | RecordedConfig | FieldConfig, Field(discriminator="kind")
 ]
 
 
@@ -524,17 +309,11 @@ class Config(Section):
 __all__ = [
     "CameraConfig",
     "Config",
-    "FieldConfig",
     "FocusConfig",
     "JournalConfig",
-    "KeyProblemError",
     "LogConfig",
-    "MicroManagerConfig",
     "NetworkConfig",
     "OpticsConfig",
-    "RecordedConfig",
-    "SimulatedConfig",
-    "SimulatedStageConfig",
     "StageConfig",
     "SupervisorConfig",
 ]
