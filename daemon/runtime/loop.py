@@ -39,6 +39,8 @@ log = logging.getLogger("microscoped")
 
 MOST_PER_TURN = 64
 """Inputs of one kind handled in one turn: no source starves the others."""
+CONTROL_PER_TURN = 16
+"""Messages of clients handled in one turn. ZeroMQ serves all clients by turns: a flood of one delays no other."""
 HEARTBEAT_NS = 1_000_000_000
 IDLE_TURN_NS = 100_000_000
 """The loop turns at least so often, so that a stall of the whole process shows as lag."""
@@ -118,8 +120,10 @@ class Loop:
         self._local: deque[Input] = deque()
         self._pixels: dict[str, Pixels] = {}
         self._camera: CameraInfo | None = None
-        self._frames_waiting = 0
+        # Each of these is written by one thread only: posted and dropped by the hardware thread, taken by the loop.
+        self._frames_posted = 0
         self._frames_dropped = 0
+        self._frames_taken = 0
         self._number = 0
         self._lags_ns: list[int] = []
         self._exit: int | None = None
@@ -173,16 +177,16 @@ class Loop:
         return min(self._heartbeat_ns, now_ns + IDLE_TURN_NS, *(() if first_ns is None else (first_ns,)))
 
     def _hear(self, ready: dict[zmq.Socket[bytes], int]) -> None:
-        """One turn: bounded work from every source."""
-        for posted_ns, item in self._mail.take(MOST_PER_TURN):
-            self._handle(self._admitted(item), posted_ns)
+        """One turn: bounded work from every source, clients first: one of them may want to stop."""
         if self._sockets.gate is not None:
             self._sockets.gate.answer(MOST_PER_TURN)
             self._sockets.drop_revoked()
         if self._sockets.control in ready:
             arrived_ns = self._clock()
-            for peer, frames in self._sockets.receive(MOST_PER_TURN):
+            for peer, frames in self._sockets.receive(CONTROL_PER_TURN):
                 self._handle(_read(peer, frames), arrived_ns)
+        for posted_ns, item in self._mail.take(MOST_PER_TURN):
+            self._handle(self._admitted(item), posted_ns)
         for socket in (self._sockets.events, self._sockets.frames):
             if socket in ready:
                 self._sockets.hear_subscriptions(socket, MOST_PER_TURN)
@@ -198,13 +202,13 @@ class Loop:
     def _from_hardware(self, event: HardwareEvent) -> None:
         """Take an event of the hardware thread, on that thread; frames that nobody has time for are counted as lost."""
         if isinstance(event, FrameTaken) and event.frame.streamed:
-            if self._frames_waiting >= FRAMES_WAITING:
+            if self._frames_posted - self._frames_taken >= FRAMES_WAITING:
                 self._frames_dropped += 1 + event.frame.lost_before
                 return
             if self._frames_dropped:
                 stamped = replace(event.frame, lost_before=event.frame.lost_before + self._frames_dropped)
                 event, self._frames_dropped = FrameTaken(stamped), 0
-            self._frames_waiting += 1
+            self._frames_posted += 1
         self._mail.post(event)
 
     def _admitted(self, item: Item) -> Input:
@@ -212,7 +216,7 @@ class Loop:
         match item:
             case FrameTaken():
                 if item.frame.streamed:
-                    self._frames_waiting -= 1
+                    self._frames_taken += 1
                 self._pixels[frame_id(item.frame)] = _contiguous(item.frame.frame.pixels)
             case Opened():
                 self._camera = item.camera
@@ -229,7 +233,7 @@ class Loop:
             loop_lag_ms={"p50": float(p50), "p99": float(p99), "max": float(lags_ms.max())},
             queues={
                 "loop": len(self._mail),
-                "frames": self._frames_waiting,
+                "frames": self._frames_posted - self._frames_taken,
                 "hardware": self._hardware.waiting(),
                 "engines": self._engines.waiting(),
                 "journal": journal.waiting() if journal else 0,
