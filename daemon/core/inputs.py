@@ -191,6 +191,8 @@ class HeartbeatDue:
         Since the hardware thread last came back from a driver.
     recorded_seq, durable_seq, unrecorded
         How far the journal is; ``None`` where none is kept.
+    disk_free_mb
+        What is left on its disk, in megabytes; ``None`` where that is not known.
     """
 
     loop_lag_ms: Mapping[str, float]
@@ -199,6 +201,7 @@ class HeartbeatDue:
     recorded_seq: int | None = None
     durable_seq: int | None = None
     unrecorded: int = 0
+    disk_free_mb: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 LAG_MS, STALL_MS = 50.0, 500.0
 """Loop lag that is an alarm: p99 of a second (ten times what a busy two-core computer shows), and a single input's."""
+DISK_MB = 1_000.0
+"""Space on the journal's disk below which somebody should look: three hours at 100 frames/s."""
 ENGINE_LATE_NS = 5_000_000_000
 SILENT_MS = 5_000.0
 """How much longer than two exposures one driver call may take."""
@@ -24,6 +26,7 @@ def watch_over(turn: Turn, heard: HeartbeatDue) -> None:
     _frame_age(turn)
     _engines(turn, heard)
     _hardware(turn, heard)
+    _disk(turn, heard)
     lag_ms, stall_ms = heard.loop_lag_ms.get("p99", 0.0), heard.loop_lag_ms.get("max", 0.0)
     turn.watch(
         AlarmCode.LOOP_LAG,
@@ -31,6 +34,13 @@ def watch_over(turn: Turn, heard: HeartbeatDue) -> None:
         detail=f"inputs were handled {lag_ms:.0f} ms late (p99 of the last second), one {stall_ms:.0f} ms",
         data={"p99_ms": lag_ms, "max_ms": stall_ms},
     )
+
+
+def _disk(turn: Turn, heard: HeartbeatDue) -> None:
+    free_mb = heard.disk_free_mb
+    if free_mb is not None:
+        detail = f"{free_mb:.0f} MB are left on the disk of the journal"
+        turn.watch(AlarmCode.DISK, broken=free_mb < DISK_MB, detail=detail, data={"free_mb": free_mb})
 
 
 def _frame_age(turn: Turn) -> None:

@@ -23,6 +23,7 @@ class AlarmCode(StrEnum):
     FRAME_AGE = "watch.frame_age"
     ENGINE_LATE = "watch.engine_late"
     LOOP_LAG = "watch.loop_lag"
+    DISK = "watch.disk"
     SUBSCRIBER_GAP = "watch.subscriber_gap"
     JOURNAL_ENDED = "journal.ended"
     RESTARTED = "supervisor.restarted"
@@ -92,6 +93,10 @@ GUIDE: dict[AlarmCode, AlarmGuide] = {
     AlarmCode.LOOP_LAG: AlarmGuide(
         "The loop handles inputs late: something keeps the processor or Python's interpreter busy.",
         "Look at the load of the computer; give the daemon a core of its own; lower frame rate or frame size.",
+    ),
+    AlarmCode.DISK: AlarmGuide(
+        "The disk that the journal is written to is nearly full. When it is full, the journal ends.",
+        "Free some of it, or set journal.keep, so that old files of a session are deleted.",
     ),
     AlarmCode.SUBSCRIBER_GAP: AlarmGuide(
         "A client asked for events that it had missed.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 import time
 from collections import deque
@@ -26,6 +27,8 @@ log = logging.getLogger("microscoped")
 
 FLUSH_S = 0.025
 """How often the queue is emptied into the operating system: an input waits for this and a batch, under 50 ms."""
+LOOK_S = 5.0
+"""How often the free space of the disk is looked at."""
 SYNC_S = 0.2
 """How often what was written is brought to the disk."""
 AT_ONCE = 32
@@ -89,6 +92,9 @@ class Recorder:
         self._synced_s = 0.0
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._newest = 0
+        self._looked_s = -LOOK_S
+        self.disk_free_mb: float | None = None
+        """What is left on the disk, in megabytes; looked at now and then."""
         self.cpu_s = 0.0
         """Processor time that the thread has used."""
 
@@ -176,6 +182,9 @@ class Recorder:
             journal.sync()
             self._keep_place()
             self._synced_s = now_s
+        if now_s - self._looked_s >= LOOK_S:
+            self.disk_free_mb = shutil.disk_usage(self._settings.folder).free / 1e6
+            self._looked_s = now_s
         self.cpu_s = time.thread_time()
 
     def _empty(self, journal: Journal) -> None:

@@ -66,6 +66,11 @@ class Keeper(Protocol):
         """How many inputs are missing because the journal has ended."""
         ...
 
+    @property
+    def disk_free_mb(self) -> float | None:
+        """What is left on the disk, in megabytes, as far as it is known."""
+        ...
+
     def waiting(self) -> int:
         """How many inputs wait to be written."""
         ...
@@ -241,6 +246,7 @@ class Loop:
             recorded_seq=journal.recorded_seq if journal else None,
             durable_seq=journal.durable_seq if journal else None,
             unrecorded=journal.unrecorded if journal else 0,
+            disk_free_mb=journal.disk_free_mb if journal else None,
             hardware_silent_ms=self._hardware.silent_ns() / 1e6,
         )
 

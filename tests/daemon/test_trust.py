@@ -294,6 +294,13 @@ def test_loop_lag_is_an_alarm_once_and_cleared_once() -> None:
     assert world.beat() == [("watch.loop_lag", True)]
 
 
+def test_a_disk_that_fills_up_is_an_alarm_before_it_is_full() -> None:
+    world = World().open()
+    assert world.beat(disk_free_mb=5_000.0) == []
+    assert world.beat(disk_free_mb=900.0) == [("watch.disk", False)]
+    assert world.beat(disk_free_mb=5_000.0) == [("watch.disk", True)]
+
+
 def test_a_silent_driver_is_a_fault() -> None:
     world = World().open()
     assert world.beat(hardware_silent_ms=4_000.0) == []
