@@ -81,6 +81,11 @@ class Switch:
         """See `Recorder`."""
         return 0
 
+    @property
+    def disk_free_mb(self) -> float | None:
+        """See `Recorder`."""
+        return self.recorder.disk_free_mb if self.recorder is not None else None
+
     def waiting(self) -> int:
         """How many inputs wait to be written."""
         return self.recorder.waiting() if self.recorder is not None else 0
