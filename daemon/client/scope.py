@@ -284,8 +284,10 @@ class Scope:
             message["dry_run"] = True
         if self._lease is not None:
             message["lease"] = self._lease["token"]
-        self._control.send(dumps(message))
         until = time.monotonic() + self.timeout_s + wait_s
+        # A connection that the daemon has hung up on takes nothing more: sending would wait for ever.
+        if self._control.poll(int(1000 * self.timeout_s), zmq.POLLOUT):
+            self._control.send(dumps(message))
         while self._control.poll(max(0, int(1000 * (until - time.monotonic())))):
             payload, *pixels = self._control.recv_multipart()
             reply = read_reply(payload)
