@@ -1,15 +1,21 @@
 """Procedural brightfield specimens: seeded, periodic, thick."""
 
 from microscoped.simulators.specimens._cells import CellParameters, unstained_cells
+from microscoped.simulators.specimens._filaments import FilamentParameters, stained_filaments
 from microscoped.simulators.specimens._maps import Specimen
+from microscoped.simulators.specimens._smear import SmearParameters, stained_smear
 from microscoped.simulators.specimens._tissue import EOSIN, HAEMATOXYLIN, TissueParameters, tissue_section
 
 __all__ = [
     "EOSIN",
     "HAEMATOXYLIN",
     "CellParameters",
+    "FilamentParameters",
+    "SmearParameters",
     "Specimen",
     "TissueParameters",
+    "stained_filaments",
+    "stained_smear",
     "tissue_section",
     "unstained_cells",
 ]

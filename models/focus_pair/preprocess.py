@@ -1,0 +1,231 @@
+"""From two frames to what the network reads. The same functions serve training and the daemon.
+
+Follows Dastidar 2020, §3.4: a 3 × 3 median over both images, their difference, the median again, and each channel
+centred and divided by its standard deviation. Where this differs from the paper: frames are first brought to a grid
+whose spacing is half of λ/NA, whatever the objective and camera, and after the medians to λ/NA by averaging 2 × 2
+samples; and deviations have a floor, so that a channel without contrast stays small instead of becoming pure noise.
+Beside the difference the network gets the mean of the two images, treated alike: the ratio of the two spectra holds the
+defocus whatever the specimen (`INPUTS`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+TILE = 112
+"""Side of a tile that the network reads, in samples of λ/NA."""
+WORKING_SAMPLING = 2
+"""Samples per λ/NA of the grid on which medians are taken."""
+DEVIATION_FLOOR = 0.004
+"""Least standard deviation that a channel is divided by, relative to the frame's mean."""
+COARSEST_SAMPLING = 1.0
+"""Camera pixels per λ/NA below which a frame cannot be used."""
+
+
+def median3(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the median over 3 × 3 samples; borders are repeated.
+
+    By the exchange network of J. L. Smith (1996) for nine values: least of the middle, median and greatest of the sorted
+    columns.
+
+    Parameters
+    ----------
+    image
+        Shape (…, height, width).
+    """
+    pad = [(0, 0)] * (image.ndim - 2) + [(1, 1), (1, 1)]
+    padded = np.pad(image, pad, mode="edge")
+    top, middle, bottom = padded[..., :-2, :], padded[..., 1:-1, :], padded[..., 2:, :]
+    low, high = np.minimum(top, middle), np.maximum(top, middle)
+    centre = np.minimum(high, bottom)
+    np.maximum(high, bottom, out=high)
+    centre, low = np.maximum(low, centre), np.minimum(low, centre)
+    lows = np.maximum(np.maximum(low[..., :-2], low[..., 1:-1]), low[..., 2:])
+    highs = np.minimum(np.minimum(high[..., :-2], high[..., 1:-1]), high[..., 2:])
+    mids = _median_of_three(centre[..., :-2], centre[..., 1:-1], centre[..., 2:])
+    return _median_of_three(lows, mids, highs)
+
+
+def _median_of_three(
+    a: NDArray[np.float32], b: NDArray[np.float32], c: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    return np.asarray(np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c)))
+
+
+def halve(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Average 2 × 2 samples of the last two axes, whose sizes must be even."""
+    rows = image[..., 0::2, :] + image[..., 1::2, :]
+    return np.asarray((rows[..., 0::2] + rows[..., 1::2]) * np.float32(0.25))
+
+
+def resample(frame: NDArray[np.generic], sampling: float) -> NDArray[np.float32]:
+    """Bring a frame to the working grid of two samples per λ/NA, by averaging over areas.
+
+    Parameters
+    ----------
+    frame
+        Shape (height, width) or (height, width, 3), any unsigned integers or floats.
+    sampling
+        Camera pixels per λ/NA, at least `COARSEST_SAMPLING`.
+
+    Returns
+    -------
+    Shape (1, rows, columns) of a monochrome frame, (3, rows, columns) of a colour one; sizes are even.
+
+    Raises
+    ------
+    ValueError
+        The frame is sampled too coarsely, or has a wrong shape.
+    """
+    if sampling < COARSEST_SAMPLING:
+        raise ValueError(
+            f"{sampling:.3g} camera pixels per λ/NA: focus from a pair needs at least {COARSEST_SAMPLING:g}; "
+            "use less binning or a camera with smaller pixels"
+        )
+    if frame.ndim not in (2, 3) or (frame.ndim == 3 and frame.shape[2] != 3):
+        raise ValueError(f"a frame of shape {frame.shape}: (height, width) or (height, width, 3) is needed")
+    channels = frame[None] if frame.ndim == 2 else np.moveaxis(frame, 2, 0)
+    scale = WORKING_SAMPLING / sampling
+    height, width = (int(size * scale + 1e-6) // 2 * 2 for size in channels.shape[1:])
+    pixels = channels.astype(np.float32)
+    if abs(scale - 1.0) > 1e-3:
+        rows = area_weights(height, pixels.shape[1], sampling / WORKING_SAMPLING)
+        columns = area_weights(width, pixels.shape[2], sampling / WORKING_SAMPLING)
+        pixels = np.asarray(np.stack([rows @ (channel @ columns.T) for channel in pixels]), np.float32)
+    else:
+        pixels = pixels[:, :height, :width]
+    return pixels
+
+
+def area_weights(samples: int, pixels: int, step: float) -> NDArray[np.float32]:
+    """Return the matrix that averages pixels over samples of ``step`` pixels each, shape (samples, pixels).
+
+    Samples narrower than a pixel are blended linearly between pixel centres.
+    """
+    if step >= 1.0:
+        starts = np.arange(samples)[:, None] * step
+        edges = np.arange(pixels)[None, :]
+        overlap = np.minimum(starts + step, edges + 1.0) - np.maximum(starts, edges)
+        weights = np.clip(overlap, 0.0, None)
+    else:
+        centres = np.clip((np.arange(samples)[:, None] + 0.5) * step - 0.5, 0.0, pixels - 1.0)
+        weights = np.clip(1.0 - np.abs(centres - np.arange(pixels)[None, :]), 0.0, None)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
+
+
+def tile_corners(height: int, width: int, most: int = 25) -> list[tuple[int, int]]:
+    """Return the upper left corners of tiles on the λ/NA grid: as many as fit, spread evenly, at most ``most``.
+
+    Parameters
+    ----------
+    height, width
+        Of the field in samples of λ/NA.
+    most
+        Most tiles; a larger field is sampled on a square of them.
+    """
+    side = max(1, int(np.sqrt(most)))
+    rows, columns = (min(size // TILE, side) for size in (height, width))
+    return [
+        (int(row), int(column))
+        for row in np.linspace(0, height - TILE, rows).round() if rows
+        for column in np.linspace(0, width - TILE, columns).round() if columns
+    ]
+
+
+def pair_planes(first: NDArray[np.float32], second: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the filtered difference and mean of two frames on the λ/NA grid, relative to the frames' mean.
+
+    Parameters
+    ----------
+    first, second
+        On the working grid, shape (channels, 2·rows, 2·columns).
+
+    Returns
+    -------
+    difference, mean
+        Shape (channels, rows, columns) each.
+    """
+    smooth_first, smooth_second = median3(first), median3(second)
+    level = np.maximum(smooth_first.mean(axis=(1, 2), keepdims=True), np.float32(1e-6))
+    smooth_first = smooth_first / level
+    # The second frame may be lit a little differently: its level is its own.
+    smooth_second = smooth_second / np.maximum(smooth_second.mean(axis=(1, 2), keepdims=True), np.float32(1e-6))
+    difference = halve(median3(smooth_second - smooth_first))
+    return difference, halve((smooth_first + smooth_second) * np.float32(0.5))
+
+
+def normalise(tile: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Centre each channel and divide it by its standard deviation, which has a floor.
+
+    Parameters
+    ----------
+    tile
+        Shape (channels, rows, columns), relative to the frame's mean.
+    """
+    centred = tile - tile.mean(axis=(-2, -1), keepdims=True)
+    deviation = np.sqrt(np.mean(np.square(centred), axis=(-2, -1), keepdims=True))
+    return np.asarray(centred / np.maximum(deviation, np.float32(DEVIATION_FLOOR)), np.float32)
+
+
+def contrast_ratio(difference: NDArray[np.float32], mean: NDArray[np.float32]) -> float:
+    """Return ln(deviation of the difference / deviation of the mean), averaged over channels, floored as above."""
+    deviations = [np.maximum(part.std(axis=(-2, -1)), np.float32(DEVIATION_FLOOR)) for part in (difference, mean)]
+    return float(np.mean(np.log(deviations[0] / deviations[1])))
+
+
+def network_input(
+    difference: NDArray[np.float32],
+    mean: NDArray[np.float32],
+    corners: Sequence[tuple[int, int]],
+    delta_dof: float,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Cut tiles and make the network's two inputs of them.
+
+    Parameters
+    ----------
+    difference, mean
+        From `pair_planes`, shape (3, rows, columns); or (1, rows, columns) for monochrome frames.
+    corners
+        From `tile_corners`.
+    delta_dof
+        Distance between the two images in depths of field.
+
+    Returns
+    -------
+    images
+        Shape (tiles, 6, 112, 112): difference and mean in red, green and blue, which are equal for monochrome frames.
+    scalars
+        Shape (tiles, 2): Δ in depths of field, and `contrast_ratio`.
+    """
+    images = np.empty((len(corners), 6, TILE, TILE), np.float32)
+    scalars = np.empty((len(corners), 2), np.float32)
+    for k, (row, column) in enumerate(corners):
+        window = (slice(None), slice(row, row + TILE), slice(column, column + TILE))
+        images[k, :3] = normalise(difference[window])
+        images[k, 3:] = normalise(mean[window])
+        scalars[k] = delta_dof, contrast_ratio(difference[window], mean[window])
+    return images, scalars
+
+
+__all__ = [
+    "COARSEST_SAMPLING",
+    "DEVIATION_FLOOR",
+    "TILE",
+    "WORKING_SAMPLING",
+    "area_weights",
+    "contrast_ratio",
+    "halve",
+    "median3",
+    "network_input",
+    "normalise",
+    "pair_planes",
+    "resample",
+    "tile_corners",
+]

@@ -1,0 +1,215 @@
+"""Draws: two noisy frames of a rendered stack at random defocus, as a camera on a real stage would take them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import fft
+
+from microscoped.models.focus_pair.preprocess import TILE, network_input, pair_planes
+from microscoped.models.focus_pair.training.fields import Z_RANGE_DOF, plane_weights
+from microscoped.models.focus_pair.training.shards import decode
+from microscoped.simulators.sensor import NoiseBank, SensorModel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from microscoped.models.focus_pair.training.shards import Stack
+    from microscoped.simulators.optics import FloatArray
+
+DELTA_DOF = 2.0
+"""Default distance of the two images of a pair, in depths of field."""
+DELTA_RANGE_DOF = (0.5, 4.0)
+FIRST_RANGE_DOF = (-11.5, 11.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """How one pair is taken.
+
+    Parameters
+    ----------
+    first_dof, delta_dof
+        Defocus of the first image, and distance that the stage was told to go.
+    delta_error
+        True distance over commanded distance, minus 1.
+    chromatic_dof
+        Where each colour is in focus.
+    mono_channel
+        The colour that a monochrome camera sees; ``None`` for colour frames (and for stacks with one colour).
+    reverse_colours
+        Blue, green, red instead of red, green, blue.
+    creep
+        How far the second image moved sideways, in samples of the working grid, along rows and columns.
+    sensor
+        The camera.
+    transform
+        0 … 7: quarter turns, and a flip from 4 on.
+    roll
+        Shift of the periodic field in samples of the working grid.
+    """
+
+    first_dof: float
+    delta_dof: float = DELTA_DOF
+    delta_error: float = 0.0
+    chromatic_dof: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    mono_channel: int | None = None
+    reverse_colours: bool = False
+    creep: tuple[float, float] = (0.0, 0.0)
+    sensor: SensorModel = SensorModel()  # noqa: RUF009 (frozen)
+    transform: int = 0
+    roll: tuple[int, int] = (0, 0)
+
+    @property
+    def second_dof(self) -> float:
+        """Defocus of the second image, the label."""
+        return self.first_dof + self.delta_dof * (1.0 + self.delta_error)
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, colours: int, period: int, delta_dof: float | None = None) -> Conditions:
+        """Draw conditions for a stack of so many colours and so many samples along each side."""
+        if delta_dof is None:
+            delta_dof = DELTA_DOF if rng.uniform() < 0.6 else float(rng.uniform(*DELTA_RANGE_DOF))
+        mono = colours == 3 and rng.uniform() < 0.3
+        sign = float(rng.choice([-1.0, 1.0]))
+        red, blue = rng.uniform(0.1, 0.6, 2)
+        chromatic = (sign * red, 0.0, -sign * blue) if rng.uniform() < 0.7 else tuple(rng.uniform(-0.6, 0.6, 3))
+        if colours == 1:
+            chromatic = (0.0, 0.0, 0.0)
+        channel = int(rng.integers(3))
+        if mono:
+            chromatic = tuple(value - chromatic[channel] for value in chromatic)
+        return cls(
+            first_dof=float(rng.uniform(*FIRST_RANGE_DOF)),
+            delta_dof=delta_dof,
+            delta_error=float(np.clip(rng.normal(0.0, 0.02), -0.05, 0.05)),
+            chromatic_dof=(float(chromatic[0]), float(chromatic[1]), float(chromatic[2])),
+            mono_channel=channel if mono else None,
+            reverse_colours=bool(rng.uniform() < 0.15),
+            creep=(float(rng.uniform(-0.5, 0.5)), float(rng.uniform(-0.5, 0.5))) if rng.uniform() < 0.7 else (0.0, 0.0),
+            sensor=draw_sensor(rng),
+            transform=int(rng.integers(8)),
+            roll=(int(rng.integers(period)), int(rng.integers(period))),
+        )
+
+
+def draw_sensor(rng: np.random.Generator) -> SensorModel:
+    """Return a random camera, of 8 or 12 bits."""
+    sensor = SensorModel.draw(rng, bit_depth=8 if rng.uniform() < 0.4 else 12)
+    return replace(sensor, dust=0)
+
+
+def take_pair(
+    stack: Stack, conditions: Conditions, rng: np.random.Generator, banks: Mapping[int, NoiseBank] | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """Return the two frames on the working grid, in digits above the camera's offset.
+
+    Returns
+    -------
+    first, second
+        Shape (1 or 3, height, width).
+    """
+    channels = range(stack.codes.shape[0]) if conditions.mono_channel is None else [conditions.mono_channel]
+    positions = (conditions.first_dof, conditions.second_dof)
+    light = np.empty((2, len(channels), *stack.codes.shape[2:]), np.float32)
+    for k, channel in enumerate(channels):
+        shift = conditions.chromatic_dof[channel] if stack.codes.shape[0] == 3 else 0.0
+        weights = plane_weights(np.clip(np.subtract(positions, shift), *Z_RANGE_DOF), stack.planes_dof)
+        used = np.flatnonzero(weights.any(axis=0))
+        planes = decode(stack.codes[channel, used]).reshape(used.size, -1)
+        light[:, k] = (weights[:, used] @ planes).reshape(2, *stack.codes.shape[2:])
+    if any(conditions.creep):
+        light[1] = shifted(light[1], conditions.creep)
+    light = _moved(light, conditions)
+    first, second = (expose(image, conditions.sensor, rng, banks) for image in light)
+    return first, second
+
+
+def _moved(light: FloatArray, conditions: Conditions) -> FloatArray:
+    light = np.roll(light, conditions.roll, axis=(-2, -1))
+    light = np.rot90(light, conditions.transform % 4, axes=(-2, -1))
+    if conditions.transform >= 4:
+        light = light[..., ::-1]
+    if conditions.reverse_colours:
+        light = light[:, ::-1]
+    return np.ascontiguousarray(light)
+
+
+def shifted(images: FloatArray, samples: tuple[float, float]) -> FloatArray:
+    """Move periodic images by parts of a sample along rows and columns, by their spectra."""
+    height, width = images.shape[-2:]
+    fy = np.fft.fftfreq(height).astype(np.float32)[:, None]
+    fx = np.fft.rfftfreq(width).astype(np.float32)[None, :]
+    phase = np.exp(np.complex64(-2j * np.pi) * (fy * np.float32(samples[0]) + fx * np.float32(samples[1])))
+    return np.asarray(fft.irfft2(fft.rfft2(images) * phase, s=(height, width)), np.float32)
+
+
+def expose(light: FloatArray, sensor: SensorModel, rng: np.random.Generator, banks: Mapping[int, NoiseBank] | None = None) -> FloatArray:
+    """Return a noisy, digitised image without its offset.
+
+    Shading is a slope across the tile: of a whole frame's vignetting a tile sees little more.
+
+    Parameters
+    ----------
+    light
+        Relative intensity, shape (channels, height, width).
+    sensor
+        The camera.
+    rng
+        Source of noise.
+    banks
+        Noise for images of so many channels, where draws must be fast; left out: each pixel is drawn anew.
+    """
+    flicker, gain = sensor.wander(rng)
+    height, width = light.shape[-2:]
+    centre_x, centre_y = sensor.vignetting_centre
+    y = np.linspace(-0.5, 0.5, height, dtype=np.float32)[:, None]
+    x = np.linspace(-0.5, 0.5, width, dtype=np.float32)[None, :]
+    shading = 1.0 - np.float32(sensor.vignetting) * (np.float32(centre_x) * x + np.float32(centre_y) * y)
+    electrons = light * shading * np.float32(sensor.clear_electrons(sensor.nominal_exposure_ms) * flicker)
+    if banks is None:
+        noisy = sensor.noisy_electrons(electrons, rng)
+    else:
+        noise = np.empty(electrons.size, np.float32)
+        banks[light.shape[0]].draw(rng, noise)
+        noisy = electrons + noise.reshape(electrons.shape) * np.sqrt(
+            np.maximum(electrons, 0) + np.float32(sensor.read_noise_e**2)
+        )
+    # The digits are what a camera would send; the offset is known and taken off.
+    digits = sensor.digits(noisy, gain)
+    return np.asarray(np.maximum(digits.astype(np.float32) - np.float32(sensor.offset), 0.0), np.float32)
+
+
+def draw_tile(
+    stack: Stack, conditions: Conditions, rng: np.random.Generator, banks: Mapping[int, NoiseBank] | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
+    """Return the network's inputs for a stack of one tile, and the label.
+
+    Returns
+    -------
+    images, scalars
+        As from `network_input`, of one tile: shapes (6, 112, 112) and (2,).
+    second_dof
+        Defocus of the second image.
+    """
+    first, second = take_pair(stack, conditions, rng, banks)
+    difference, mean = pair_planes(first, second)
+    images, scalars = network_input(difference, mean, [(0, 0)], conditions.delta_dof)
+    if images.shape[-1] != TILE:
+        raise ValueError(f"stack {stack.key} is not of one tile")
+    return images[0], scalars[0], conditions.second_dof
+
+
+__all__ = [
+    "DELTA_DOF",
+    "Conditions",
+    "draw_sensor",
+    "draw_tile",
+    "expose",
+    "shifted",
+    "take_pair",
+]
