@@ -53,9 +53,7 @@ def median3(image: NDArray[np.float32]) -> NDArray[np.float32]:
     return _median_of_three(lows, mids, highs)
 
 
-def _median_of_three(
-    a: NDArray[np.float32], b: NDArray[np.float32], c: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def _median_of_three(a: NDArray[np.float32], b: NDArray[np.float32], c: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c)))
 
 
@@ -134,12 +132,16 @@ def tile_corners(height: int, width: int, most: int = 25) -> list[tuple[int, int
     rows, columns = (min(size // TILE, side) for size in (height, width))
     return [
         (int(row), int(column))
-        for row in np.linspace(0, height - TILE, rows).round() if rows
-        for column in np.linspace(0, width - TILE, columns).round() if columns
+        for row in np.linspace(0, height - TILE, rows).round()
+        if rows
+        for column in np.linspace(0, width - TILE, columns).round()
+        if columns
     ]
 
 
-def pair_planes(first: NDArray[np.float32], second: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def pair_planes(
+    first: NDArray[np.float32], second: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the filtered difference and mean of two frames on the λ/NA grid, relative to the frames' mean.
 
     Parameters

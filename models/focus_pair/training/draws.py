@@ -148,7 +148,9 @@ def shifted(images: FloatArray, samples: tuple[float, float]) -> FloatArray:
     return np.asarray(fft.irfft2(fft.rfft2(images) * phase, s=(height, width)), np.float32)
 
 
-def expose(light: FloatArray, sensor: SensorModel, rng: np.random.Generator, banks: Mapping[int, NoiseBank] | None = None) -> FloatArray:
+def expose(
+    light: FloatArray, sensor: SensorModel, rng: np.random.Generator, banks: Mapping[int, NoiseBank] | None = None
+) -> FloatArray:
     """Return a noisy, digitised image without its offset.
 
     Shading is a slope across the tile: of a whole frame's vignetting a tile sees little more.

@@ -1,0 +1,238 @@
+"""Focus from a pair as an engine of the daemon."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from microscoped.models.focus_pair.correction import Correction
+from microscoped.models.focus_pair.estimate import (
+    Estimate,
+    EstimateSettings,
+    content,
+    estimate,
+)
+from microscoped.models.focus_pair.preprocess import (
+    TILE,
+    network_input,
+    pair_planes,
+    resample,
+    tile_corners,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from microscoped.models.focus_pair.optics import PairOptics
+    from microscoped.models.runtimes import CompiledModel
+
+OPTIONS = ("delta_um", "bit_depth")
+DELTA_RANGE_DOF = (0.5, 4.0)
+"""Distances between the two images that the network was trained on."""
+SATURATED_MOST = 0.02
+"""Largest part of saturated pixels of a frame that can be trusted."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairSettings:
+    """How a pair is measured.
+
+    Parameters
+    ----------
+    optics
+        What the frames are taken with.
+    sign
+        +1 where the plane in focus moves along the light as ``z_um`` rises, −1 where it moves against it.
+    tiles
+        Most tiles of a frame that are read.
+    estimate
+        How tiles become an estimate.
+    correction
+        What was learned about this microscope; by default nothing.
+    """
+
+    optics: PairOptics
+    sign: int = 1
+    tiles: int = 25
+    estimate: EstimateSettings = field(default_factory=EstimateSettings)
+    correction: Correction = field(default_factory=Correction)
+
+    def __post_init__(self) -> None:
+        if self.sign not in (-1, 1):
+            raise ValueError(f"sign {self.sign}: must be 1 or -1")
+        if self.tiles < 1:
+            raise ValueError(f"tiles {self.tiles}: must be at least 1")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """What one pair says: the estimate, and what the network said of each tile before any correction.
+
+    Parameters
+    ----------
+    found
+        The estimate of the second frame, corrected.
+    defocus_dof, expected_error_dof
+        Of each tile of the second frame, shape (tiles,).
+    contents
+        Contrast of each tile.
+    features
+        Shape (tiles, features).
+    """
+
+    found: Estimate
+    defocus_dof: NDArray[np.float32]
+    expected_error_dof: NDArray[np.float32]
+    contents: NDArray[np.float64]
+    features: NDArray[np.float32]
+
+
+class FocusPairEngine:
+    """Measures how far the second of two frames is out of focus.
+
+    Parameters
+    ----------
+    settings
+        Optics, and how tiles are combined.
+    model
+        The network: inputs ``images`` and ``scalars``, outputs ``defocus_dof``, ``log_error`` and ``features``.
+    """
+
+    name = "focus_pair"
+    frames = 2
+
+    def __init__(self, settings: PairSettings, model: CompiledModel) -> None:
+        self.settings = settings
+        self._model = model
+
+    def measure(self, frames: Sequence[NDArray[Any]], options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Measure a pair.
+
+        Parameters
+        ----------
+        frames
+            The two frames in the order of exposure, of equal shape: (height, width) or (height, width, 3).
+        options
+            ``delta_um``: how far ``z_um`` rose from the first frame to the second (negative where it fell).
+            ``bit_depth``: of the camera; left out, that of the data type.
+
+        Returns
+        -------
+        values
+            ``defocus_um``: how far ``z_um`` of the second frame lies above the focus, or ``None``; a move by its
+            negative focuses. ``interval_um``, ``expected_error_um``, ``abstained``, ``reason`` (``empty``,
+            ``uncertain``, ``saturated``), ``modes_um``, ``tiles``, ``tiles_used``, ``spread_um``, ``tilt_um`` (rise of
+            the defocus across the frame along x and y, or ``None``), ``mean_ratio`` (brightness of the second over the
+            first frame), ``saturated_fraction``, ``dof_um``.
+
+        Raises
+        ------
+        ValueError
+            Frames of unlike shapes or too small or too coarse, or a Δ that is missing or outside of what the network
+            knows.
+        """
+        unknown = set(options) - set(OPTIONS)
+        if unknown:
+            raise ValueError(f"{', '.join(sorted(unknown))}: no such option; there are {', '.join(OPTIONS)}")
+        first, second = self._checked(frames)
+        delta_dof = self._delta_dof(options) * self.settings.sign
+        means = float(first.mean(dtype=np.float64)), float(second.mean(dtype=np.float64))
+        saturated = max(_saturated(frame, options.get("bit_depth")) for frame in (first, second))
+        found = self.read(first, second, delta_dof).found
+        return self._values(found, saturated, means[1] / max(means[0], 1e-9))
+
+    def read(self, first: NDArray[Any], second: NDArray[Any], delta_dof: float) -> Reading:
+        """Read a pair in depths of field along the light.
+
+        Parameters
+        ----------
+        first, second
+            Frames of equal shape.
+        delta_dof
+            From the first to the second, along the light; negative pairs are read the other way round.
+        """
+        swapped = delta_dof < 0
+        planes = [resample(frame, self.settings.optics.sampling) for frame in (first, second)]
+        difference, mean = pair_planes(*(reversed(planes) if swapped else planes))
+        rows, columns = difference.shape[1:]
+        corners = tile_corners(rows, columns, self.settings.tiles)
+        if not corners:
+            raise ValueError(
+                f"frames of {first.shape[1]} × {first.shape[0]} pixels hold no tile of {TILE} × {TILE} λ/NA "
+                f"({TILE * self.settings.optics.sampling:.0f} pixels): use a larger frame"
+            )
+        images, scalars = network_input(difference, mean, corners, abs(delta_dof))
+        outputs = self._model.run({"images": images, "scalars": scalars})
+        defocus, error = outputs["defocus_dof"], np.exp(outputs["log_error"])
+        contents = np.array(
+            [
+                max(content(plane[:, row : row + TILE, column : column + TILE]) for plane in (difference, mean))
+                for row, column in corners
+            ]
+        )
+        if swapped:
+            # Read the other way round, the network tells of the first frame.
+            defocus = defocus + np.float32(delta_dof)
+        centres = [((c + TILE / 2) / columns - 0.5, (r + TILE / 2) / rows - 0.5) for r, c in corners]
+        features = outputs["features"]
+        corrected, expected = self.settings.correction.apply(defocus, error, features, delta_dof, swapped=swapped)
+        found = estimate(corrected, expected, contents, centres, self.settings.estimate)
+        return Reading(found, defocus, error, contents, features)
+
+    def _checked(self, frames: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
+        if len(frames) != 2:
+            raise ValueError(f"{len(frames)} frames: a pair is two")
+        first, second = frames
+        if first.shape != second.shape:
+            raise ValueError(f"frames of shapes {first.shape} and {second.shape}: both must be of one camera setting")
+        return first, second
+
+    def _delta_dof(self, options: Mapping[str, Any]) -> float:
+        if "delta_um" not in options:
+            raise ValueError("delta_um: is missing; say how far z_um rose between the two frames")
+        delta_dof = float(options["delta_um"]) / self.settings.optics.dof_um
+        low, high = DELTA_RANGE_DOF
+        if not low <= abs(delta_dof) <= high:
+            dof = self.settings.optics.dof_um
+            raise ValueError(
+                f"delta_um {options['delta_um']:g}: the network knows {low * dof:.3g} … {high * dof:.3g} µm with these "
+                f"optics (depth of field {dof:.3g} µm)"
+            )
+        return delta_dof
+
+    def _values(self, found: Estimate, saturated: float, mean_ratio: float) -> dict[str, Any]:
+        """Bring an estimate to micrometres of the stage."""
+        scale = self.settings.optics.dof_um * self.settings.sign
+        reason = found.reason or ("saturated" if saturated > SATURATED_MOST else "")
+        told = None if reason else found.defocus_dof
+        interval = found.interval_dof if told is not None else None
+        tilt = found.tilt_dof if told is not None else None
+        finite = bool(np.isfinite(found.expected_error_dof))
+        return {
+            "defocus_um": None if told is None else told * scale,
+            "interval_um": None if interval is None else sorted(end * scale for end in interval),
+            "expected_error_um": found.expected_error_dof * abs(scale) if finite else None,
+            "abstained": told is None,
+            "reason": reason,
+            "modes_um": [] if told is None else [mode * scale for mode in found.modes_dof],
+            "spread_um": found.spread_dof * abs(scale),
+            "tiles": found.tiles,
+            "tiles_used": found.tiles_used,
+            "tilt_um": None if tilt is None else [part * scale for part in tilt],
+            "mean_ratio": mean_ratio,
+            "saturated_fraction": saturated,
+            "dof_um": self.settings.optics.dof_um,
+        }
+
+
+def _saturated(frame: NDArray[Any], bit_depth: int | None) -> float:
+    """Return the part of a frame's values that are at the top of the camera's range."""
+    depth = bit_depth or 8 * frame.dtype.itemsize
+    return float(np.mean(frame >= 2**depth - 1))
+
+
+__all__ = ["DELTA_RANGE_DOF", "FocusPairEngine", "PairSettings", "Reading"]
