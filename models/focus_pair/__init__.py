@@ -1,7 +1,7 @@
 """Focus from a pair of images (T. Rai Dastidar, CVPR Workshops 2020)."""
 
 from microscoped.models.focus_pair.correction import Correction
-from microscoped.models.focus_pair.engine import DELTA_RANGE_DOF, FocusPairEngine, PairSettings, Reading
+from microscoped.models.focus_pair.engine import DELTA_RANGE_DOF, FocusPairEngine, PairInputs, PairSettings, Reading
 from microscoped.models.focus_pair.estimate import Estimate, EstimateSettings
 from microscoped.models.focus_pair.optics import PairOptics
 
@@ -11,6 +11,7 @@ __all__ = [
     "Estimate",
     "EstimateSettings",
     "FocusPairEngine",
+    "PairInputs",
     "PairOptics",
     "PairSettings",
     "Reading",

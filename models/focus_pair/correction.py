@@ -20,8 +20,8 @@ class Correction:
     slope, offset_dof
         Corrected defocus = slope · estimate + offset.
     head
-        Weights of a linear head on the network's features, shape (features + 1,), the last one a constant: its answer is
-        added to the corrected defocus. ``None`` where there is none.
+        Weights of a linear head on the network's features, shape (features + 1,), the last one a constant: its answer
+        is added to the corrected defocus. ``None`` where there is none.
     error_factor
         What expected errors are multiplied by.
     """

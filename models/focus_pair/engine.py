@@ -69,6 +69,29 @@ class PairSettings:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class PairInputs:
+    """What the network reads of two frames.
+
+    Parameters
+    ----------
+    images, scalars
+        From `network_input`.
+    contents
+        Contrast of each tile.
+    centres
+        Places (x, y) of the tiles as parts of the frame, −0.5 … 0.5.
+    delta_dof
+        From the first frame to the second.
+    """
+
+    images: NDArray[np.float32]
+    scalars: NDArray[np.float32]
+    contents: NDArray[np.float64]
+    centres: tuple[tuple[float, float], ...]
+    delta_dof: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Reading:
     """What one pair says: the estimate, and what the network said of each tile before any correction.
 
@@ -142,11 +165,11 @@ class FocusPairEngine:
         delta_dof = self._delta_dof(options) * self.settings.sign
         means = float(first.mean(dtype=np.float64)), float(second.mean(dtype=np.float64))
         saturated = max(_saturated(frame, options.get("bit_depth")) for frame in (first, second))
-        found = self.read(first, second, delta_dof).found
+        found = self.interpret(self.prepare(first, second, delta_dof)).found
         return self._values(found, saturated, means[1] / max(means[0], 1e-9))
 
-    def read(self, first: NDArray[Any], second: NDArray[Any], delta_dof: float) -> Reading:
-        """Read a pair in depths of field along the light.
+    def prepare(self, first: NDArray[Any], second: NDArray[Any], delta_dof: float) -> PairInputs:
+        """Make the network's inputs of two frames.
 
         Parameters
         ----------
@@ -155,9 +178,8 @@ class FocusPairEngine:
         delta_dof
             From the first to the second, along the light; negative pairs are read the other way round.
         """
-        swapped = delta_dof < 0
         planes = [resample(frame, self.settings.optics.sampling) for frame in (first, second)]
-        difference, mean = pair_planes(*(reversed(planes) if swapped else planes))
+        difference, mean = pair_planes(*(reversed(planes) if delta_dof < 0 else planes))
         rows, columns = difference.shape[1:]
         corners = tile_corners(rows, columns, self.settings.tiles)
         if not corners:
@@ -166,22 +188,26 @@ class FocusPairEngine:
                 f"({TILE * self.settings.optics.sampling:.0f} pixels): use a larger frame"
             )
         images, scalars = network_input(difference, mean, corners, abs(delta_dof))
-        outputs = self._model.run({"images": images, "scalars": scalars})
-        defocus, error = outputs["defocus_dof"], np.exp(outputs["log_error"])
-        contents = np.array(
-            [
-                max(content(plane[:, row : row + TILE, column : column + TILE]) for plane in (difference, mean))
-                for row, column in corners
-            ]
-        )
+        contents = [
+            max(content(plane[:, row : row + TILE, column : column + TILE]) for plane in (difference, mean))
+            for row, column in corners
+        ]
+        centres = tuple(((c + TILE / 2) / columns - 0.5, (r + TILE / 2) / rows - 0.5) for r, c in corners)
+        return PairInputs(images, scalars, np.array(contents), centres, delta_dof)
+
+    def interpret(self, inputs: PairInputs) -> Reading:
+        """Run the network on prepared inputs and combine the tiles."""
+        outputs = self._model.run({"images": inputs.images, "scalars": inputs.scalars})
+        defocus, error, features = outputs["defocus_dof"], np.exp(outputs["log_error"]), outputs["features"]
+        swapped = inputs.delta_dof < 0
         if swapped:
             # Read the other way round, the network tells of the first frame.
-            defocus = defocus + np.float32(delta_dof)
-        centres = [((c + TILE / 2) / columns - 0.5, (r + TILE / 2) / rows - 0.5) for r, c in corners]
-        features = outputs["features"]
-        corrected, expected = self.settings.correction.apply(defocus, error, features, delta_dof, swapped=swapped)
-        found = estimate(corrected, expected, contents, centres, self.settings.estimate)
-        return Reading(found, defocus, error, contents, features)
+            defocus = defocus + np.float32(inputs.delta_dof)
+        corrected, expected = self.settings.correction.apply(
+            defocus, error, features, inputs.delta_dof, swapped=swapped
+        )
+        found = estimate(corrected, expected, inputs.contents, inputs.centres, self.settings.estimate)
+        return Reading(found, defocus, error, inputs.contents, features)
 
     def _checked(self, frames: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
         if len(frames) != 2:
@@ -235,4 +261,4 @@ def _saturated(frame: NDArray[Any], bit_depth: int | None) -> float:
     return float(np.mean(frame >= 2**depth - 1))
 
 
-__all__ = ["DELTA_RANGE_DOF", "FocusPairEngine", "PairSettings", "Reading"]
+__all__ = ["DELTA_RANGE_DOF", "FocusPairEngine", "PairInputs", "PairSettings", "Reading"]

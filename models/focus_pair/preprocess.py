@@ -32,8 +32,7 @@ COARSEST_SAMPLING = 1.0
 def median3(image: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the median over 3 × 3 samples; borders are repeated.
 
-    By the exchange network of J. L. Smith (1996) for nine values: least of the middle, median and greatest of the sorted
-    columns.
+    With all columns of three sorted: the median of the greatest low, the median middle and the least high value.
 
     Parameters
     ----------

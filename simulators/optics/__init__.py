@@ -10,6 +10,7 @@ from microscoped.simulators.optics._incoherent import (
     hopkins_otf,
     incoherent_images,
     incoherent_otf,
+    stokseth_otf,
 )
 from microscoped.simulators.optics._pupil import (
     ComplexArray,
@@ -43,6 +44,7 @@ __all__ = [
     "incoherent_otf",
     "pixel_matrix",
     "resample_periodic",
+    "stokseth_otf",
     "to_camera",
     "unit_phasor",
 ]

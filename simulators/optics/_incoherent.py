@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy import fft
+from scipy import fft, special
 
 from microscoped.simulators.optics._pupil import axial_frequency, frequencies, unit_phasor
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from microscoped.simulators.optics._pupil import ComplexArray, FloatArray, Pupil
 
 Combination = Literal["product", "sum"]
+TransferFunction = Callable[["Pupil", tuple[int, int], float, "ArrayLike"], "ComplexArray"]
 
 
 def incoherent_otf(pupil: Pupil, shape: tuple[int, int], pixel_um: float, z_um: ArrayLike) -> ComplexArray:
@@ -47,6 +49,22 @@ def incoherent_otf(pupil: Pupil, shape: tuple[int, int], pixel_um: float, z_um: 
     return otf
 
 
+def stokseth_otf(pupil: Pupil, shape: tuple[int, int], pixel_um: float, z_um: ArrayLike) -> ComplexArray:
+    """Return optical transfer functions by Stokseth's approximation (J. Opt. Soc. Am. 59:1314, 1969).
+
+    ``A(s)·2J₁(x)/x`` with ``x = 4π·w₂₀·s·(1 − s/2)`` and ``A = 1 − 0.69 s + 0.0076 s² + 0.043 s³``, s the frequency in
+    units of NA/λ, w₂₀ the paraxial defocus at the rim in waves. Aberrations of the pupil are ignored. Independent of
+    `incoherent_otf`, whose parameters and result it shares.
+    """
+    fx, fy = frequencies(shape, pixel_um)
+    s = np.minimum(np.hypot(fx, fy)[:, : shape[1] // 2 + 1] / np.float32(pupil.cutoff), np.float32(2.0))
+    w20 = 0.5 * np.asarray(z_um, np.float32).reshape(-1) * np.float32(pupil.na**2 / pupil.index / pupil.wavelength_um)
+    x = np.float32(4.0 * np.pi) * np.abs(w20)[:, None, None] * s * (1.0 - s / 2.0)
+    ring = np.where(x > 1e-4, 2.0 * special.j1(x) / np.maximum(x, np.float32(1e-4)), 1.0)
+    amplitude = np.clip(1.0 - 0.69 * s + 0.0076 * s**2 + 0.043 * s**3, 0.0, None) * (s < 2.0)
+    return np.asarray(amplitude * ring, np.complex64)
+
+
 def incoherent_images(
     absorption: FloatArray,
     layer_z_um: ArrayLike,
@@ -54,6 +72,7 @@ def incoherent_images(
     pixel_um: float,
     z_um: ArrayLike,
     combination: Combination = "product",
+    transfer: TransferFunction = incoherent_otf,
 ) -> FloatArray:
     """Return images of absorbing layers at many optical positions; a clear field is 1.
 
@@ -70,6 +89,10 @@ def incoherent_images(
         Objective and grid.
     z_um
         Optical positions, shape (Z,).
+    combination
+        How layers act together.
+    transfer
+        `incoherent_otf` or `stokseth_otf`.
 
     Returns
     -------
@@ -81,7 +104,7 @@ def incoherent_images(
     spectra = fft.rfft2(absorption.astype(np.float32, copy=False))
     images = np.ones((z.size, *shape), np.float32)
     for k, position in enumerate(z):
-        otf = incoherent_otf(pupil, shape, pixel_um, position - layer_z)
+        otf = transfer(pupil, shape, pixel_um, position - layer_z)
         blurred = fft.irfft2(spectra * otf, s=shape, overwrite_x=True)
         images[k] = np.prod(1.0 - blurred, axis=0) if combination == "product" else 1.0 - blurred.sum(axis=0)
     return images

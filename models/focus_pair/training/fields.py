@@ -20,6 +20,8 @@ from microscoped.simulators.optics import (
     Source,
     axial_weights,
     incoherent_images,
+    incoherent_otf,
+    stokseth_otf,
     to_camera,
 )
 from microscoped.simulators.specimens import (
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 
     from microscoped.simulators.optics import FloatArray
 
-ImageFormation = Literal["incoherent", "abbe"]
+ImageFormation = Literal["incoherent", "stokseth", "abbe"]
 SpecimenParameters = TissueParameters | SmearParameters | FilamentParameters | CellParameters
 FAMILIES: dict[str, type[SpecimenParameters]] = {
     "tissue": TissueParameters,
@@ -54,7 +56,7 @@ RGB_WAVELENGTHS_UM = (0.610, 0.540, 0.465)
 Z_RANGE_DOF = (-12.0, 14.0)
 """Defocus that stacks cover: first images to ±11.5 and second ones to +14 (farther on this side by Δ)."""
 PLANE_SPACING_DOF = 0.65
-"""The axial band of an intensity reaches 0.5 cycles per depth of field for small angles, a little more for large ones."""
+"""The axial band of an intensity reaches 0.5 cycles per depth of field, a little more for large apertures."""
 HALF_WIDTH = 5
 SOURCE_POINTS = 13
 
@@ -72,7 +74,7 @@ class Field:
     wavelengths_um
         One for monochrome images, three (red, green, blue) for colour.
     image_formation, coherence
-        Incoherent, or Abbe's sum with a condenser of this part of the aperture.
+        Incoherent, the same by Stokseth's approximation, or Abbe's sum with a condenser of this part of the aperture.
     spherical_waves, coma_waves, coma_angle_rad
         Aberrations, as in ``Pupil``.
     sampling
@@ -114,7 +116,7 @@ class Field:
         margin = (HALF_WIDTH - 1) * PLANE_SPACING_DOF
         low, high = Z_RANGE_DOF[0] - margin, Z_RANGE_DOF[1] + margin
         count = int(np.ceil((high - low) / PLANE_SPACING_DOF)) + 1
-        return low + PLANE_SPACING_DOF * np.arange(count)
+        return low + PLANE_SPACING_DOF * np.arange(count, dtype=np.float64)
 
     def stack(self) -> FloatArray:
         """Render all planes on the working grid; a clear field is 1.
@@ -150,7 +152,8 @@ class Field:
                 absorbed = specimen.absorption(channel)
                 coarse = to_camera(absorbed, (image_side, image_side))
                 layer_z = specimen.depth_um / specimen.medium_index
-                images = incoherent_images(coarse, layer_z, pupil, length_um / image_side, z_um)
+                transfer = stokseth_otf if self.image_formation == "stokseth" else incoherent_otf
+                images = incoherent_images(coarse, layer_z, pupil, length_um / image_side, z_um, transfer=transfer)
             colours.append(to_camera(images, camera))
         return np.stack(colours)
 

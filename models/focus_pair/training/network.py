@@ -64,8 +64,8 @@ class FocusNetwork(nn.Module):
     """Estimates the defocus of the second image from tiles of a pair.
 
     ``forward(images, scalars)`` takes what ``preprocess.network_input`` gives: shapes (n, 6, 112, 112) and (n, 2). It
-    returns the defocus of the second image in depths of field, shape (n,); the natural logarithm of its expected absolute
-    error in depths of field, shape (n,); and the features that the linear head reads, shape (n, 1280).
+    returns the defocus of the second image in depths of field, shape (n,); the natural logarithm of its expected
+    absolute error in depths of field, shape (n,); and the features that the linear head reads, shape (n, 1280).
     """
 
     def __init__(self, architecture: Architecture | None = None) -> None:
