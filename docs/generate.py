@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent
 DOCUMENTS = ("protocol.md", "operations.md")
 PART = re.compile(r"(<!-- made: (?P<name>[a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-UNITS = {"um": "µm", "ms": "ms", "s": "s", "ns": "ns", "mb": "MB"}
+UNITS = {"um": "µm", "nm": "nm", "ms": "ms", "s": "s", "ns": "ns", "mb": "MB", "px": "px"}
 GROUPS = {
     "The session": ("hello", "ping", "status", "describe", "snapshot", "events.since"),
     "Stop, resume, shutdown": ("stop", "resume", "shutdown"),
@@ -29,6 +29,8 @@ GROUPS = {
     "Tasks": ("task.get", "task.list", "task.cancel"),
 }
 MODELS = {"TaskData": "a task", "FrameData": "a frame's header", "Event": "an event", "ErrorBody": "an error"}
+PARTS = ("Stage", "Camera", "Optics", "Focus", "Engine")
+"""Models whose fields are shown within the result that contains them, by the beginning of their names."""
 CODES = {frozenset(OPS): "an op", frozenset(ErrorCode): "a code", frozenset(AlarmCode): "a code"}
 WORDS = {"string": "text", "boolean": "true or false", "object": "object", "null": "null"}
 
@@ -73,7 +75,10 @@ def _ops(document: Node) -> str:
 
 def _op(document: Node, name: str, entry: Node) -> list[str]:
     params, result = _followed(document, entry["params"]), _followed(document, entry["result"])
-    facts = [f"scope `{entry['scope']}`", f"class `{entry['class']}`"]
+    needed = f"scope `{entry['scope']}`"
+    if entry["scope_with_keys"] != entry["scope"]:
+        needed += f", with keys `{entry['scope_with_keys']}`"
+    facts = [needed, f"class `{entry['class']}`"]
     facts += ["`dry_run` allowed"] if entry["dry_run"] else []
     facts += ["begins a task"] if "outcome" in entry else []
     lines = [f"#### `{name}`", "", f"{entry['summary']}. <sub>{' · '.join(facts)}</sub>", ""]
@@ -101,12 +106,25 @@ def _inputs(document: Node, model: Node) -> str:
 
 
 def _outputs(document: Node, model: Node) -> str:
+    return _table(("name", "type", "unit", "meaning"), _output_rows(document, model, ""))
+
+
+def _output_rows(document: Node, model: Node, inside: str) -> list[tuple[str, str, str, str]]:
+    """A row for each meaning; the fields of a part follow their whole, as ``whole.part``."""
     rows = []
     for names, node in _grouped(model):
         kinds = dict.fromkeys(_type(document, model["properties"][name]) for name in names)
         units = dict.fromkeys(unit for name in names if (unit := _unit(name)))
-        rows.append((_listed(names), "; ".join(kinds), ", ".join(units), _prose(node)))
-    return _table(("name", "type", "unit", "meaning"), rows)
+        rows.append((_listed([inside + name for name in names]), "; ".join(kinds), ", ".join(units), _prose(node)))
+        for name in names:
+            field = model["properties"][name]
+            each = "additionalProperties" in field
+            inner = field["additionalProperties"] if each else field
+            for part in inner.get("anyOf", [inner]):
+                if part.get("$ref", "").rpartition("/")[2].startswith(PARTS):
+                    path = f"{inside}{name}.<name>." if each else f"{inside}{name}."
+                    rows += _output_rows(document, _followed(document, part), path)
+    return rows
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -12,6 +12,7 @@ from microscoped.daemon.cli._demo import demo
 from microscoped.daemon.cli._init import init
 from microscoped.daemon.cli._journal import journal
 from microscoped.daemon.cli._keys import keys
+from microscoped.daemon.cli._models import models
 from microscoped.daemon.cli._run import run
 from microscoped.daemon.cli._schema import schema
 from microscoped.daemon.cli._send import send
@@ -48,5 +49,6 @@ for command in (demo, init, check, run, send, watch, schema):
 app.command("_serve", hidden=True)(serve)
 app.add_typer(journal, name="journal")
 app.add_typer(keys, name="keys")
+app.add_typer(models, name="models")
 
 __all__ = ["app"]

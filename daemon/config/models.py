@@ -123,8 +123,44 @@ class CameraConfig(Section):
     frame_allowance_s: Annotated[float, Field(gt=0, le=600)] = 2.0
 
 
+class FocusPairConfig(Section):
+    """Focus from a pair of images.
+
+    Parameters
+    ----------
+    enabled
+        Whether the network is loaded; without it ``focus.run`` always searches.
+    delta_dof
+        Distance between the two images of a pair, in depths of field.
+    tiles
+        Most tiles of a frame that the network reads.
+    choose
+        Which of two planes in a field is the focus: the one nearest to the second image, or the upper or lower one.
+    backend
+        What runs the network (see ``docs/engines.md``).
+    """
+
+    enabled: bool = True
+    delta_dof: Annotated[float, Field(ge=0.6, le=3.8)] = 2.0
+    tiles: Annotated[int, Field(ge=1, le=400)] = 25
+    choose: Literal["nearest", "upper", "lower"] = "nearest"
+    backend: Literal["auto", "onnxruntime", "tensorrt_rtx", "tensorrt", "openvino"] = "onnxruntime"
+
+
+class FocusHoldConfig(Section):
+    """``focus.hold``.
+
+    Parameters
+    ----------
+    max_per_min
+        Most excursions from the focal plane within a minute.
+    """
+
+    max_per_min: Annotated[int, Field(ge=1, le=600)] = 6
+
+
 class FocusConfig(Section):
-    """Defaults of ``focus.run``.
+    """Defaults of ``focus.run`` and ``focus.hold``.
 
     Parameters
     ----------
@@ -142,6 +178,8 @@ class FocusConfig(Section):
         A search gives up after so many images.
     offsets_um
         For each channel, how far its focus lies above the one that was searched.
+    pair, hold
+        Focus from a pair of images, and holding the focus.
     """
 
     range_um: Positive = 10.0
@@ -152,6 +190,8 @@ class FocusConfig(Section):
     roi: Roi | None = None
     max_images: Annotated[int, Field(ge=8, le=500)] = 40
     offsets_um: dict[str, float] = {}
+    pair: FocusPairConfig = FocusPairConfig()
+    hold: FocusHoldConfig = FocusHoldConfig()
 
 
 class EngineConfig(Section):
@@ -310,6 +350,8 @@ __all__ = [
     "CameraConfig",
     "Config",
     "FocusConfig",
+    "FocusHoldConfig",
+    "FocusPairConfig",
     "JournalConfig",
     "LogConfig",
     "NetworkConfig",

@@ -58,13 +58,12 @@ def heartbeat(turn: Turn, heard: HeartbeatDue) -> None:
     """Publish ``v1.heartbeat.``, and look after what should go on by itself."""
     watch_over(turn, heard)
     state = turn.state
-    newest_ns = state.camera.newest_ns
     turn.publish(
         HEARTBEAT_TOPIC,
         HeartbeatData(
             state=state.mode,
             uptime_s=session.uptime_s(turn),
-            frame_age_ms=None if newest_ns is None else (turn.now.mono_ns - newest_ns) / 1e6,
+            frame_age_ms=session.frame_age_ms(turn),
             z_um=state.stage.z_um,
             loop_lag_ms=dict(heard.loop_lag_ms),
             queues=dict(heard.queues),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from pydantic import JsonValue
 
@@ -42,6 +42,11 @@ class Peer:
     delimited: bool = False
     user: str = ""
     scope: Scope | None = Scope.CONTROL
+
+    @property
+    def keyed(self) -> bool:
+        """Whether it proved to have a key."""
+        return bool(self.user)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +218,31 @@ class JournalEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class LogWritten:
+    """A warning or an error was written to the log.
+
+    Parameters
+    ----------
+    level, logger, message
+        How bad, who wrote it, and what; the message has a bounded length.
+    dropped
+        Entries before this one that came too fast to be heard.
+    """
+
+    level: Literal["warning", "error", "critical"]
+    logger: str
+    message: str
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRevoked:
+    """A user's key was revoked, or its file cannot be used any more."""
+
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
 class ShutdownWanted:
     """The process was asked to end, by a signal or by its parent."""
 
@@ -237,6 +267,8 @@ Input: TypeAlias = (
     | TimerFired
     | HeartbeatDue
     | JournalEnded
+    | LogWritten
+    | KeyRevoked
     | ShutdownWanted
 )
 
@@ -250,6 +282,8 @@ __all__ = [
     "HeartbeatDue",
     "Input",
     "JournalEnded",
+    "KeyRevoked",
+    "LogWritten",
     "MeasureEnded",
     "Now",
     "Peer",

@@ -118,11 +118,12 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The stage kept for one client until `expires_ns`."""
+    """The stage kept for one client until `expires_ns`; `user` is whose key took it, nobody where no keys are used."""
 
     token: str
     holder: str
     expires_ns: int
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +191,10 @@ Work: TypeAlias = MoveWork | SnapWork | FocusWork
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Anything that takes longer than a reply. `work` is ``None`` once it has ended."""
+    """Anything that takes longer than a reply.
+
+    `work` is ``None`` once it has ended. `user` is whose key began it, nobody where no keys are used.
+    """
 
     id: str
     op: str
@@ -200,6 +204,7 @@ class Task:
     progress: Mapping[str, JsonValue] = field(default_factory=dict)
     result: Mapping[str, JsonValue] | None = None
     error: ErrorBody | None = None
+    user: str = ""
 
     @property
     def ended(self) -> bool:

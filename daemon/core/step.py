@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from microscoped.daemon.core import inputs as heard_of
 from microscoped.daemon.core._hardware import hardware_heard, note_fault
 from microscoped.daemon.core._measures import frame_skipped, heartbeat, measure_ended
+from microscoped.daemon.core._revoked import revoke
 from microscoped.daemon.core.effects import Effect, Exit
 from microscoped.daemon.core.handlers import HANDLERS, camera, lease, session, tasks
 from microscoped.daemon.core.modes import TABLE, Mode
@@ -18,6 +19,7 @@ from microscoped.daemon.core.state import Outcome, ReplyTo
 from microscoped.daemon.core.turn import Ask, Turn
 from microscoped.daemon.protocol import OPS, AlarmCode, ErrorBody, ErrorCode, OpClass, RefusedError
 from microscoped.daemon.protocol.envelope import explain
+from microscoped.daemon.protocol.events import LOG_TOPIC, LogData
 from microscoped.daemon.protocol.ops import DryRun
 
 if TYPE_CHECKING:
@@ -61,6 +63,11 @@ def step(state: State, heard: Input, now: Now) -> tuple[State, tuple[Effect, ...
             heartbeat(turn, heard)
         case heard_of.JournalEnded():
             turn.alarm(AlarmCode.JOURNAL_ENDED, heard.detail, heard.data)
+        case heard_of.LogWritten():
+            entry = LogData(level=heard.level, logger=heard.logger, message=heard.message, dropped=heard.dropped)
+            turn.publish(LOG_TOPIC, entry)
+        case heard_of.KeyRevoked():
+            revoke(turn, heard.user)
         case heard_of.ShutdownWanted():
             session.close(turn, heard.reason)
         case _:
@@ -74,7 +81,7 @@ def _request(turn: Turn, peer: Peer, request: Request) -> None:
     try:
         op = OPS.get(request.op)
         # Only what a client may do at all is answered from memory, or takes a place there.
-        may = op is not None and peer.scope is not None and peer.scope.includes(op.scope)
+        may = op is not None and op.allowed_to(peer.scope, keyed=peer.keyed)
         if op is not None and may and op.op_class is not OpClass.READ and is_retry(turn, peer, request):
             return
         ask = _checked(turn, to, op, request)
@@ -106,10 +113,11 @@ def _checked(turn: Turn, to: ReplyTo, op: Op | None, request: Request) -> Ask:
         raise RefusedError(ErrorCode.UNKNOWN_OP, f"there is no op {request.op!r}; hello lists them all")
     if request.dry_run and not op.dry_run:
         raise RefusedError(ErrorCode.INVALID, f"{op.name} knows no dry_run; leave it out")
-    scope = to.peer.scope
-    if scope is None or not scope.includes(op.scope):
-        may = scope or "nothing any more"
-        raise RefusedError(ErrorCode.FORBIDDEN, f"{op.name} needs the scope {op.scope}; this client may do: {may}")
+    peer = to.peer
+    if not op.allowed_to(peer.scope, keyed=peer.keyed):
+        may = peer.scope or "nothing any more"
+        needed = op.scope_with_keys if peer.keyed else op.scope
+        raise RefusedError(ErrorCode.FORBIDDEN, f"{op.name} needs the scope {needed}; this client may do: {may}")
     verdict = TABLE[turn.state.mode][op.op_class]
     if verdict is not None:
         code, detail = verdict

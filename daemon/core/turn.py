@@ -228,7 +228,7 @@ class Turn:
 
     def begin_task(self, ask: Ask, task: str, work: Work) -> None:
         """Enter a task as running, answer its request, and publish it."""
-        new = Task(id=task, op=ask.to.op, cause=ask.to.cause, state="running", work=work)
+        new = Task(id=task, op=ask.to.op, cause=ask.to.cause, state="running", work=work, user=ask.to.peer.user)
         self.set(tasks={**self.state.tasks, task: new})
         self.publish_task(new)
 

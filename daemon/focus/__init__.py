@@ -1,4 +1,4 @@
-"""The search for focus by images: pure functions of the samples so far."""
+"""How the focus is found, by a search or from pairs of images: pure functions of what was seen so far."""
 
 from __future__ import annotations
 
@@ -11,6 +11,45 @@ from microscoped.daemon.focus._types import (
     SearchResult,
     SearchSettings,
 )
+from microscoped.daemon.focus.direction import light_sign
+from microscoped.daemon.focus.pair import (
+    FURTHEST_DOF,
+    NEAREST_DOF,
+    Confirmation,
+    PairCheck,
+    PairEvent,
+    PairPolicy,
+    PairReading,
+    PairResult,
+    PairStep,
+    ReadPair,
+    Shot,
+    TakeShot,
+    propose_pair,
+)
 from microscoped.daemon.focus.search import propose
 
-__all__ = ["Approach", "Extremum", "ExtremumChoice", "Probe", "Sample", "SearchResult", "SearchSettings", "propose"]
+__all__ = [
+    "FURTHEST_DOF",
+    "NEAREST_DOF",
+    "Approach",
+    "Confirmation",
+    "Extremum",
+    "ExtremumChoice",
+    "PairCheck",
+    "PairEvent",
+    "PairPolicy",
+    "PairReading",
+    "PairResult",
+    "PairStep",
+    "Probe",
+    "ReadPair",
+    "Sample",
+    "SearchResult",
+    "SearchSettings",
+    "Shot",
+    "TakeShot",
+    "light_sign",
+    "propose",
+    "propose_pair",
+]

@@ -20,6 +20,7 @@ class AlarmCode(StrEnum):
     STOP_STUCK = "stop.stuck"
     STAGE_MOVED = "stage.moved"
     LEASE_EXPIRED = "lease.expired"
+    KEY_REVOKED = "key.revoked"
     FRAME_AGE = "watch.frame_age"
     ENGINE_LATE = "watch.engine_late"
     LOOP_LAG = "watch.loop_lag"
@@ -81,6 +82,10 @@ GUIDE: dict[AlarmCode, AlarmGuide] = {
     AlarmCode.LEASE_EXPIRED: AlarmGuide(
         "A client that held the stage lease did not renew it in time: it is gone, or hangs.",
         "Look after that script. A move under way ends as it was asked for; the stage is free for others.",
+    ),
+    AlarmCode.KEY_REVOKED: AlarmGuide(
+        "A user's key was revoked, or its file cannot be used; that user's tasks and lease of the stage were ended.",
+        "Nothing, if it was you. A search returns the stage to its start; a move ends where it is.",
     ),
     AlarmCode.FRAME_AGE: AlarmGuide(
         "The camera should stream, but the newest frame is old.",

@@ -15,6 +15,7 @@ from microscoped.daemon.protocol.errors import ErrorBody
 
 STATE_TOPIC = "v1.state."
 ALARM_TOPIC = "v1.alarm."
+LOG_TOPIC = "v1.log."
 HEARTBEAT_TOPIC = "v1.heartbeat."
 
 
@@ -167,6 +168,29 @@ class AlarmData(Message):
     data: dict[str, JsonValue] = {}
 
 
+class LogData(Message):
+    """``v1.log.``: a warning or an error that the daemon wrote to its log; alarms, which have a topic, are left out.
+
+    At most 20 within a second are published; of a storm the rest is counted. The log file has all of them.
+
+    Parameters
+    ----------
+    level
+        How bad it is.
+    logger
+        Who wrote it.
+    message
+        The text, 1000 characters at most (a longer one ends with …); of a traceback the last line.
+    dropped
+        How many entries before this one, since the last that was published, were only counted.
+    """
+
+    level: Literal["warning", "error", "critical"]
+    logger: str
+    message: str
+    dropped: int = 0
+
+
 class HeartbeatData(Message):
     """``v1.heartbeat.``, each second.
 
@@ -210,10 +234,12 @@ class HeartbeatData(Message):
 __all__ = [
     "ALARM_TOPIC",
     "HEARTBEAT_TOPIC",
+    "LOG_TOPIC",
     "STATE_TOPIC",
     "AlarmData",
     "FrameData",
     "HeartbeatData",
+    "LogData",
     "MeasureData",
     "StateData",
     "TaskData",

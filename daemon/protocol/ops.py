@@ -100,8 +100,17 @@ class Op:
 
     @property
     def scope(self) -> Scope:
-        """What a client must be allowed to do."""
+        """What a client must be allowed to do where no keys are used."""
         return Scope.READ if self.op_class in (OpClass.READ, OpClass.STOP) else Scope.CONTROL
+
+    @property
+    def scope_with_keys(self) -> Scope:
+        """What a user must be allowed to do where keys are used: to end the daemon for everybody takes ``admin``."""
+        return Scope.ADMIN if self.op_class is OpClass.SHUTDOWN else self.scope
+
+    def allowed_to(self, scope: Scope | None, *, keyed: bool) -> bool:
+        """Whether a client may ask for it, by what the client may do; ``None``: nothing any more."""
+        return scope is not None and scope.includes(self.scope_with_keys if keyed else self.scope)
 
 
 OPS: dict[str, Op] = {

@@ -8,6 +8,16 @@ from pydantic import JsonValue
 
 from microscoped.daemon.protocol.envelope import Event, Message
 from microscoped.daemon.protocol.events import FrameData, TaskData
+from microscoped.daemon.protocol.instrument import (
+    CameraFacts,
+    CameraSettingsData,
+    CameraStatus,
+    EngineStatus,
+    FocusFacts,
+    OpticsFacts,
+    StageFacts,
+    StageStatus,
+)
 
 
 class Accepted(Message):
@@ -93,22 +103,22 @@ class StatusResult(Message):
     uptime_s
         Seconds since the daemon began.
     stage
-        The stage's ``name``, ``z_um``, ``moving``, ``focus_direction``, ``limits_um``.
+        Where the stage is.
     camera
-        The camera's ``info`` (size, pixel type), ``settings``, ``streaming``, ``frames`` taken and ``lost``.
+        What the camera does.
     tasks
         Tasks that have not ended.
     engines
-        Frames measured and skipped by each engine.
+        What each engine has done, by its name.
     """
 
     state: str
     reason: str
     uptime_s: float
-    stage: dict[str, JsonValue]
-    camera: dict[str, JsonValue]
+    stage: StageStatus
+    camera: CameraStatus
     tasks: list[TaskData]
-    engines: dict[str, JsonValue]
+    engines: dict[str, EngineStatus]
 
 
 class DescribeResult(Message):
@@ -117,18 +127,22 @@ class DescribeResult(Message):
     Parameters
     ----------
     microscope
-        Driver, versions, configuration file, specimen.
+        What the driver says of itself: its versions, devices, configuration file, or its specimen.
     optics
-        Aperture, wavelength, pixel size, depth of field and so on; ``null`` where unknown.
-    stage, camera, focus
-        Facts and settings.
+        Aperture, wavelength, pixel size, depth of field and so on.
+    stage
+        The stage, and the rules of its motion.
+    camera
+        Facts about the camera, and its settings; ``null`` until the microscope is open.
+    focus
+        What ``focus.run`` does where the request does not say.
     """
 
     microscope: dict[str, str]
-    optics: dict[str, JsonValue]
-    stage: dict[str, JsonValue]
-    camera: dict[str, JsonValue]
-    focus: dict[str, JsonValue]
+    optics: OpticsFacts
+    stage: StageFacts
+    camera: CameraFacts | None
+    focus: FocusFacts
 
 
 class TopicValue(Message):
@@ -247,12 +261,12 @@ class CameraResult(Message):
     Parameters
     ----------
     settings
-        Its settings, read back; ``null`` where the camera has no such setting.
+        Its settings, read back.
     streaming
         Whether it streams.
     """
 
-    settings: dict[str, JsonValue]
+    settings: CameraSettingsData
     streaming: bool
 
 

@@ -131,7 +131,12 @@ class Journal:
             return
         with suppress(OSError):
             os.ftruncate(self._descriptor, self._size)
-            self.end(reason, unrecorded)
+            try:
+                self._write(_ending(reason, self.recorded, unrecorded), self.recorded)
+            except OSError:  # there was room for a part of it
+                os.ftruncate(self._descriptor, self._size)
+            os.fsync(self._descriptor)
+            self.durable = self.recorded
         self._close()
 
     def _write(self, data: bytes, last: int) -> None:
@@ -169,6 +174,8 @@ class Journal:
             _sync_folder(self.folder)
         except BaseException:
             self._close()
+            with suppress(OSError):
+                path.unlink()  # without its whole header it is no journal
             raise
 
     def _header(self) -> bytes:

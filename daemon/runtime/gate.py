@@ -65,6 +65,7 @@ class Gate:
         self._users: Mapping[str, User] = {user.public: user for user in users}
         self._names = {user.public: user.name for user in users}
         self._gone: deque[str] = deque()
+        self._revoked: deque[str] = deque()
         self._admitted: dict[str, set[str]] = {}
         self._refused = 0
         self._told_ns = clock() - TELL_EVERY_NS
@@ -120,10 +121,17 @@ class Gate:
         sockets: set[str] = set()
         while self._gone:
             key = self._gone.popleft()
+            self._revoked.append(self._names[key])
             sockets.update(name for name, keys in self._admitted.items() if key in keys)
         for name in sockets:
             del self._admitted[name]
         return sockets
+
+    def take_revoked(self) -> list[str]:
+        """Return whose keys `take_gone` has found revoked since this was asked last."""
+        users = list(self._revoked)
+        self._revoked.clear()
+        return users
 
     def close(self) -> None:
         """End the thread and close the socket. A thread that waits for a hanging disk is left behind."""

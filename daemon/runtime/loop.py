@@ -17,6 +17,7 @@ from microscoped.daemon.core import inputs as heard_of
 from microscoped.daemon.protocol import BadRequestError, dumps, read_request
 from microscoped.daemon.protocol.events import ALARM_TOPIC, STATE_TOPIC
 from microscoped.daemon.runtime.engines import EngineThread
+from microscoped.daemon.runtime.log_feed import NOT_AGAIN, LogFeed
 from microscoped.daemon.runtime.mailbox import Mailbox
 from microscoped.daemon.runtime.timers import Timers
 from microscoped.daemon.runtime.translate import error_body, frame_id, translate
@@ -120,6 +121,7 @@ class Loop:
         self._mail: Mailbox[Item] = Mailbox(context, clock)
         self._hardware = HardwareThread(microscope, hardware, self._from_hardware, clock)
         self._engines = EngineThread(engines, self._mail.post, clock)
+        self._log_feed = LogFeed(self._mail.post, clock)
         self._timers = Timers()
         self._heartbeat_ns = clock() + HEARTBEAT_NS
         self._local: deque[Input] = deque()
@@ -147,6 +149,10 @@ class Loop:
 
     def run(self) -> int:
         """Run until shutdown; return the exit code."""
+        with self._log_feed:
+            return self._run()
+
+    def _run(self) -> int:
         poller = zmq.Poller()
         gate = self._sockets.gate
         for socket in (self._mail.wake, self._sockets.control, self._sockets.events, self._sockets.frames):
@@ -185,7 +191,8 @@ class Loop:
         """One turn: bounded work from every source, clients first: one of them may want to stop."""
         if self._sockets.gate is not None:
             self._sockets.gate.answer(MOST_PER_TURN)
-            self._sockets.drop_revoked()
+            for user in self._sockets.drop_revoked():
+                self._handle(heard_of.KeyRevoked(user), self._clock())
         if self._sockets.control in ready:
             arrived_ns = self._clock()
             for peer, frames in self._sockets.receive(CONTROL_PER_TURN):
@@ -225,6 +232,8 @@ class Loop:
                 self._pixels[frame_id(item.frame)] = _contiguous(item.frame.frame.pixels)
             case Opened():
                 self._camera = item.camera
+            case heard_of.LogWritten():
+                self._log_feed.taken()
         if isinstance(item, HardwareEvent):
             return translate(item, self._camera)
         return item
@@ -328,7 +337,7 @@ def _tell(event: to_do.Publish) -> None:
     if not isinstance(data, dict):
         return
     if event.topic == ALARM_TOPIC:
-        log.warning("alarm %s: %s", data["code"], data["detail"])
+        log.warning("alarm %s: %s", data["code"], data["detail"], extra=NOT_AGAIN)
     else:
         log.info("state %s, z %s µm%s", data["state"], data["z_um"], f": {data['reason']}" if data["reason"] else "")
 

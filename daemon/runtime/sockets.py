@@ -144,24 +144,27 @@ class Sockets:
             elif socket is self.frames and first[:1] == b"\x00":
                 self._frame_topics.discard(first[1:])
 
-    def drop_revoked(self) -> None:
-        """Send subscribers away whose keys have been revoked.
+    def drop_revoked(self) -> list[str]:
+        """Send subscribers away whose keys have been revoked; return whose keys that were.
 
         ZeroMQ cannot close one connection of a publisher. Therefore all subscribers of the socket lose theirs; those
         whose keys are good come back by themselves, and see by the gap in ``seq`` what they missed. The socket is bound
         anew in this turn or, where the system holds the port for a moment, in one of the next.
         """
+        users: list[str] = []
         if self.gate is not None:
             for name in sorted(self.gate.take_gone() - {"control"} - set(self._unbound)):  # control asks each message
                 getattr(self, name).unbind(self._bound[name])
                 self._unbound.append(name)
                 log.warning("all subscribers of %s were sent away, because one's key was revoked", name)
+            users = self.gate.take_revoked()
         for name in list(self._unbound):
             try:
                 getattr(self, name).bind(self._bound[name])
             except zmq.ZMQError:
                 continue  # the port is not free again yet
             self._unbound.remove(name)
+        return users
 
     def close(self) -> None:
         """Close all of them; what was sent goes out for a moment yet."""

@@ -270,8 +270,8 @@ def test_each_op_asks_for_its_scope_on_the_wire(guarded: Guarded, name: str, rig
         assert scope.hello()["scopes"] == [one for one in Rights if rights.includes(one)]
         for op in sorted(OPS, key=lambda op: op == "shutdown"):
             forbidden = code_of(scope, op) == "forbidden"
-            assert forbidden == (not rights.includes(OPS[op].scope)), op
-        if not rights.includes(OPS["shutdown"].scope):
+            assert forbidden == (not rights.includes(OPS[op].scope_with_keys)), op
+        if not rights.includes(Rights.ADMIN):
             assert guarded.rig.scope.status()["state"] != "CLOSING"
 
 
@@ -322,6 +322,20 @@ def test_a_revoked_key_is_forbidden_on_its_next_message_though_the_connection_li
             ("ping", "hello", "stop", "stage.move"), "forbidden"
         )
     assert guarded.rig.scope.status()["state"] == "IDLE"
+
+
+def test_a_revocation_halts_what_the_user_has_begun(guarded: Guarded) -> None:
+    with guarded.client("carl") as scope, guarded.rig.scope.events("v1.alarm.", timeout_s=PATIENCE_S) as events:
+        token = scope.request("stage.lease", name="Carl", ttl_s=3_000)["token"]
+        task = scope.request("task.get", task=scope.request("camera.snap")["task"], wait_ms=5_000)["task"]
+        assert task["state"] == "done"
+        guarded.folder.revoke("carl")
+        began = time.monotonic()
+        alarm = next(event for event in events if event.data["code"] == "key.revoked")
+        assert time.monotonic() - began < BITES_S
+        assert alarm.data["data"] == {"user": "carl", "tasks": [], "lease": True}
+        assert code_of(scope, "stage.release", token=token) == "forbidden"
+    guarded.rig.scope.move(2.0)
 
 
 def test_an_answer_from_memory_is_forbidden_too(guarded: Guarded) -> None:

@@ -21,6 +21,7 @@ from microscoped.daemon.protocol import OPS, Request
 from microscoped.daemon.protocol import Scope as Rights
 from microscoped.daemon.protocol.alarms import GUIDE, AlarmCode
 from microscoped.drivers import CameraInfo, CameraSettings, FocusDirection
+from microscoped.drivers.motion import Arrival
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -246,7 +247,7 @@ def test_every_op_asks_for_its_scope(op: str, rights: Rights | None) -> None:
     world = World().open()
     effects = world.ask(op, peer=Peer(b"x", user="ben", scope=rights))
     error = next((message["error"] for message in replies(effects) if not message["ok"]), None)
-    allowed = rights is not None and rights.includes(OPS[op].scope)
+    allowed = rights is not None and rights.includes(OPS[op].scope_with_keys)
     assert (error is not None and error["code"] == "forbidden") == (not allowed)
     if op == "stop":
         assert allowed == (rights is not None)
@@ -373,3 +374,77 @@ def test_a_snapped_frame_names_its_task_and_its_request(rig: Rig) -> None:
         event = next(events)
     assert event.causes[0] == task
     assert len(event.causes) == 2
+
+
+# --- a key is revoked ------------------------------------------------------------------------------------------------
+
+BEN = Peer(b"ben", user="ben")
+ADA = Peer(b"ada", user="ada")
+
+
+def test_with_a_users_key_go_the_users_tasks_and_lease() -> None:
+    world = World().open()
+    token = answer(world.ask("stage.lease", peer=BEN, name="a script"))["result"]["token"]
+    move = answer(world.ask("stage.move", peer=BEN, z_um=1.0, lease=token))["result"]["task"]
+    snaps = [answer(world.ask("camera.snap", peer=peer))["result"]["task"] for peer in (BEN, ADA)]
+    effects = world.hear(heard_of.KeyRevoked("ben"))
+    assert [world.state.tasks[task].state for task in (move, *snaps)] == ["cancelled", "cancelled", "running"]
+    error = world.state.tasks[move].error
+    assert error is not None
+    assert "the key of ben was revoked" in error.detail
+    assert any(isinstance(effect, to_do.CancelCommand) for effect in effects)
+    (alarm,) = alarms(effects)
+    assert alarm["code"] == "key.revoked"
+    assert alarm["data"] == {"user": "ben", "tasks": [move, snaps[0]], "lease": True}
+    assert world.state.lease is None
+    assert world.state.claim is None
+    assert world.state.topics["v1.state."].data["lease"] is None
+    assert answer(world.ask("stage.move", peer=ADA, z_um=2.0))["ok"]
+
+
+def test_a_search_of_a_revoked_user_returns_to_its_start() -> None:
+    world = World().open()
+    asked = world.ask("focus.run", peer=BEN)
+    task = answer(asked)["result"]["task"]
+    effects = world.hear(heard_of.KeyRevoked("ben"))
+    (home,) = commands(effects)
+    assert world.state.tasks[task].state == "running"
+    world.hear(heard_of.CommandEnded(home, Arrival(0.0, 0.0, True, 1, 1.0, 10.0, 5)))
+    assert world.state.tasks[task].state == "cancelled"
+
+
+def test_what_others_hold_stays_when_a_key_is_revoked() -> None:
+    world = World().open()
+    answer(world.ask("stage.lease", peer=ADA, name="ben"))  # whatever the holder calls itself
+    snap = answer(world.ask("camera.snap", peer=ADA))["result"]["task"]
+    (alarm,) = alarms(world.hear(heard_of.KeyRevoked("ben")))
+    assert alarm["data"] == {"user": "ben", "tasks": [], "lease": False}
+    assert world.state.lease is not None
+    assert world.state.tasks[snap].state == "running"
+
+
+def test_requests_of_a_revoked_user_that_wait_are_forbidden() -> None:
+    world = World().open()
+    snap = answer(world.ask("camera.snap", peer=ADA))["result"]["task"]
+    for peer in (BEN, ADA):
+        world.ask("frame.get", peer=peer, wait_ms=1_000)
+        world.ask("task.get", peer=peer, task=snap, wait_ms=1_000)
+    told = replies(world.hear(heard_of.KeyRevoked("ben")))
+    assert [message["error"]["code"] for message in told] == ["forbidden"] * 2
+    assert len(world.state.frame_waits) == len(world.state.task_waits) == 1
+
+
+@pytest.mark.parametrize(
+    ("peer", "code"),
+    [
+        (Peer(b"x"), None),
+        (Peer(b"x", user="ben", scope=Rights.READ), "forbidden"),
+        (Peer(b"x", user="ben", scope=Rights.CONTROL), "forbidden"),
+        (Peer(b"x", user="ben", scope=Rights.ADMIN), None),
+    ],
+)
+def test_where_keys_are_used_only_an_administrator_ends_the_daemon(peer: Peer, code: str | None) -> None:
+    world = World().open()
+    message = answer(world.ask("shutdown", peer=peer))
+    assert message.get("error", {}).get("code") == code
+    assert (world.state.mode == "CLOSING") == (code is None)

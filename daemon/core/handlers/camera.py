@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from microscoped.daemon.core.effects import SetTimer
 from microscoped.daemon.core.state import FrameWait, Outcome, SnapWork
-from microscoped.daemon.core.turn import plain
 from microscoped.daemon.protocol import ErrorCode, RefusedError
+from microscoped.daemon.protocol.instrument import CameraSettingsData
 from microscoped.daemon.protocol.ops import Accepted, CameraResult, CameraSetParams, FrameGetParams, FrameResult
 from microscoped.drivers.commands import Configure, Snap, StartStream, StopStream
 from microscoped.drivers.protocols import CameraSettings
@@ -136,7 +136,9 @@ def command_ended(turn: Turn, op: str, reply: ReplyTo | None, ended: CommandEnde
     if ended.error is not None:
         turn.refuse(reply, ended.error)
     else:
-        turn.reply(reply, CameraResult(settings=plain(camera.settings), streaming=camera.streaming))
+        turn.reply(
+            reply, CameraResult(settings=CameraSettingsData(**asdict(camera.settings)), streaming=camera.streaming)
+        )
 
 
 def get_frame(turn: Turn, ask: Ask) -> None:

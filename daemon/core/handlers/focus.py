@@ -98,12 +98,12 @@ def measured(turn: Turn, task: Task, ended: MeasureEnded) -> None:
     _next(turn, task, work)
 
 
-def cancel(turn: Turn, task: Task) -> None:
+def cancel(turn: Turn, task: Task, why: str) -> None:
     """End a search early: the stage returns to its start."""
     work = task.work
     assert isinstance(work, FocusWork)  # noqa: S101 - only focus tasks come here; narrows the type
     if work.outcome is None:
-        error = ErrorBody.of(ErrorCode.CANCELLED, "the search was cancelled; the stage returns to its start")
+        error = ErrorBody.of(ErrorCode.CANCELLED, f"{why}; the stage returns to its start")
         turn.drop_pending(task.id)
         _come_home(turn, task, work, Outcome("cancelled", _report(turn, work, None), error))
 

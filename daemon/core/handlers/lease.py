@@ -27,7 +27,7 @@ def take(turn: Turn, ask: Ask) -> None:
         raise _taken(turn, held)
     token = held.token if held else _new_token(turn)
     expires_ns = turn.now.mono_ns + int(params.ttl_s * 1e9)
-    turn.set(lease=Lease(token, params.name, expires_ns))
+    turn.set(lease=Lease(token, params.name, expires_ns, ask.to.peer.user))
     turn.do(SetTimer(LEASE_TIMER, expires_ns))
     turn.reply(ask.to, LeaseResult(token=token, ttl_s=params.ttl_s))
     if held is None or held.holder != params.name:
@@ -58,6 +58,17 @@ def expire(turn: Turn) -> None:
         {"holder": held.holder},
     )
     turn.publish_state()
+
+
+def take_away(turn: Turn, user: str) -> bool:
+    """Free the stage if a user's key took the lease; return whether it did."""
+    held = turn.state.lease
+    if held is None or held.user != user:
+        return False
+    turn.set(lease=None)
+    turn.do(ClearTimer(LEASE_TIMER))
+    turn.publish_state()
+    return True
 
 
 def check(turn: Turn, token: str | None) -> bool:

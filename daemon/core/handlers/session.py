@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from microscoped.daemon.core.effects import AllowMotion, ClearTimer, CloseHardware, HaltStage, SetTimer
 from microscoped.daemon.core.handlers import camera
 from microscoped.daemon.core.modes import Mode
 from microscoped.daemon.core.state import Outcome, StopWait
-from microscoped.daemon.core.turn import KEPT_EVENTS, KEPT_TOPICS, plain, task_data
+from microscoped.daemon.core.turn import KEPT_EVENTS, KEPT_TOPICS, task_data
 from microscoped.daemon.protocol import OPS, VERSION, AlarmCode, ErrorBody, ErrorCode, RefusedError, Scope
+from microscoped.daemon.protocol.instrument import (
+    CameraFacts,
+    CameraInfoData,
+    CameraSettingsData,
+    CameraStatus,
+    EngineStatus,
+    FocusFacts,
+    OpticsFacts,
+    StageFacts,
+    StageStatus,
+)
 from microscoped.daemon.protocol.ops import (
     DescribeResult,
     EventsSinceParams,
@@ -27,8 +38,6 @@ from microscoped.daemon.protocol.ops import (
 from microscoped.drivers.commands import ReadPosition
 
 if TYPE_CHECKING:
-    from pydantic import JsonValue
-
     from microscoped.daemon.core.inputs import StopReturned
     from microscoped.daemon.core.turn import Ask, Turn
 
@@ -69,18 +78,32 @@ def ping(turn: Turn, ask: Ask) -> None:
 
 def status(turn: Turn, ask: Ask) -> None:
     """Answer with what is the case now."""
-    state = turn.state
+    state, camera_view = turn.state, turn.state.camera
     turn.reply(
         ask.to,
         StatusResult(
             state=state.mode,
             reason=state.reason,
             uptime_s=uptime_s(turn),
-            stage={**plain(state.stage), "limits_um": _limits(turn)},
-            camera=plain(state.camera),
+            stage=StageStatus(
+                name=state.stage.name,
+                z_um=state.stage.z_um,
+                moving=state.stage.moving,
+                focus_direction=state.stage.focus_direction.value,
+                limits_um=state.settings.motion.limits_um,
+            ),
+            camera=CameraStatus(
+                info=CameraInfoData(**asdict(camera_view.info)) if camera_view.info else None,
+                settings=CameraSettingsData(**asdict(camera_view.settings)),
+                streaming=camera_view.streaming,
+                frames=camera_view.frames,
+                lost=camera_view.lost,
+                frame_age_ms=frame_age_ms(turn),
+            ),
             tasks=[task_data(task).model_dump(mode="json") for task in state.tasks.values() if not task.ended],
             engines={
-                name: {"measured": engine.measured, "skipped": engine.skipped} for name, engine in state.engines.items()
+                name: EngineStatus(measured=engine.measured, skipped=engine.skipped)
+                for name, engine in state.engines.items()
             },
         ),
     )
@@ -90,31 +113,27 @@ def describe(turn: Turn, ask: Ask) -> None:
     """Answer with what this microscope is, and what is unknown."""
     state = turn.state
     motion, optics = state.settings.motion, state.settings.optics
-    figures: dict[str, JsonValue] = dict.fromkeys(
-        ("na", "wavelength_nm", "immersion_index", "pixel_size_um", "dof_um", "sampling_px")
-    )
+    info, settings = state.camera.info, CameraSettingsData(**asdict(state.camera.settings))
+    figures = OpticsFacts()
     if optics is not None:
-        figures = {name: getattr(optics, name) for name in figures}
+        figures = OpticsFacts(**{name: getattr(optics, name) for name in OpticsFacts.model_fields})
     turn.reply(
         ask.to,
         DescribeResult(
             microscope=dict(state.description),
             optics=figures,
-            stage={
-                "name": state.stage.name,
-                "limits_um": _limits(turn),
-                "max_step_um": motion.max_step_um,
-                "focus_direction": motion.focus_direction,
-                "approach": motion.approach_side,
-                "overshoot_um": motion.overshoot_um,
-                "arrival_tolerance_um": motion.arrival_tolerance_um,
-                "settle_ms": motion.settle_ms,
-            },
-            camera={
-                **(plain(state.camera.info) if state.camera.info else {}),
-                "settings": plain(state.camera.settings),
-            },
-            focus=plain(state.settings.focus),
+            stage=StageFacts(
+                name=state.stage.name,
+                limits_um=motion.limits_um,
+                max_step_um=motion.max_step_um,
+                focus_direction=motion.focus_direction.value,
+                approach=motion.approach_side.value if motion.approach_side else None,
+                overshoot_um=motion.overshoot_um,
+                arrival_tolerance_um=motion.arrival_tolerance_um,
+                settle_ms=motion.settle_ms,
+            ),
+            camera=CameraFacts(**asdict(info), settings=settings) if info else None,
+            focus=FocusFacts(**asdict(state.settings.focus)),
         ),
     )
 
@@ -271,6 +290,7 @@ def uptime_s(turn: Turn) -> float:
     return (turn.now.mono_ns - turn.state.began_ns) / 1e9
 
 
-def _limits(turn: Turn) -> list[JsonValue] | None:
-    limits = turn.state.settings.motion.limits_um
-    return None if limits is None else list(limits)
+def frame_age_ms(turn: Turn) -> float | None:
+    """Milliseconds since the newest frame's exposure began; ``None`` where none came yet."""
+    newest_ns = turn.state.camera.newest_ns
+    return None if newest_ns is None else (turn.now.mono_ns - newest_ns) / 1e6

@@ -55,9 +55,9 @@ def advance(turn: Turn, task: Task, ended: CommandEnded) -> None:
         turn.end_task(task, Outcome("done", result=plain(ended.value)))
 
 
-def cancel(turn: Turn, task: Task) -> None:
+def cancel(turn: Turn, task: Task, why: str) -> None:
     """Halt a move under way; the task ends at once, the stage where it is."""
-    error = ErrorBody.of(ErrorCode.CANCELLED, "the move was cancelled; the stage stays where it is")
+    error = ErrorBody.of(ErrorCode.CANCELLED, f"{why}; the stage stays where it is")
     turn.end_task(task, Outcome("cancelled", error=error))
 
 

@@ -45,18 +45,21 @@ def list_all(turn: Turn, ask: Ask) -> None:
 def cancel(turn: Turn, ask: Ask) -> None:
     """End a task early; one that has ended already is left as it is."""
     params: TaskCancelParams = ask.params
-    task = _find(turn, params.task)
+    end_early(turn, _find(turn, params.task), "the task was cancelled")
+    turn.reply(ask.to, _result(_find(turn, params.task)))
+
+
+def end_early(turn: Turn, task: Task, why: str) -> None:
+    """End a task, or have it end as soon as it can; one that has ended already is left as it is."""
     match task.work:
         case None:
             pass
         case MoveWork():
-            stage.cancel(turn, task)
+            stage.cancel(turn, task, why)
         case FocusWork():
-            focus.cancel(turn, task)
+            focus.cancel(turn, task, why)
         case _:
-            error = ErrorBody.of(ErrorCode.CANCELLED, "the task was cancelled")
-            turn.end_task(task, Outcome("cancelled", error=error))
-    turn.reply(ask.to, _result(_find(turn, params.task)))
+            turn.end_task(task, Outcome("cancelled", error=ErrorBody.of(ErrorCode.CANCELLED, why)))
 
 
 def _find(turn: Turn, task: str) -> Task:

@@ -16,9 +16,21 @@ from microscoped.daemon.protocol.events import (
     AlarmData,
     FrameData,
     HeartbeatData,
+    LogData,
     MeasureData,
     StateData,
     TaskData,
+)
+from microscoped.daemon.protocol.instrument import (
+    CameraFacts,
+    CameraInfoData,
+    CameraSettingsData,
+    CameraStatus,
+    EngineStatus,
+    FocusFacts,
+    OpticsFacts,
+    StageFacts,
+    StageStatus,
 )
 from microscoped.daemon.protocol.ops import OPS, DryRun, OpClass, Scope, TopicValue
 from microscoped.daemon.protocol.schema.docstrings import meanings, summary
@@ -37,9 +49,23 @@ TOPICS: dict[str, tuple[Model, str]] = {
     "v1.measure.<engine>.": (MeasureData, "Each measurement, and each frame that an engine skipped"),
     "v1.task.<task>.": (TaskData, "Beginning, progress and end of a task"),
     "v1.alarm.": (AlarmData, "Something needs a person, or no longer does"),
+    "v1.log.": (LogData, "Warnings and errors as they are written to the log"),
     "v1.heartbeat.": (HeartbeatData, "Once a second"),
 }
 """Every topic: the model of its data, and when it is published."""
+
+PARTS: tuple[Model, ...] = (
+    CameraFacts,
+    CameraInfoData,
+    CameraSettingsData,
+    CameraStatus,
+    EngineStatus,
+    FocusFacts,
+    OpticsFacts,
+    StageFacts,
+    StageStatus,
+)
+"""Models that only others contain."""
 
 REF = "#/$defs/"
 _CODES = {"ErrorCode": [code.value for code in ErrorCode], "AlarmCode": [code.value for code in AlarmCode]}
@@ -52,6 +78,7 @@ def build() -> Node:
     outbound: list[Model] = [Reply, Event, ErrorBody, TopicValue, DryRun]
     outbound += [model for op in OPS.values() for model in (op.result, op.outcome) if model is not None]
     outbound += [model for model, _ in TOPICS.values()]
+    outbound += PARTS
     defs: Node = {}
     for model in inbound:
         defs[model.__name__] = _model(model, closed=True)
@@ -89,6 +116,7 @@ def _registry() -> Node:
                 "summary": op.summary,
                 "class": op.op_class,
                 "scope": op.scope,
+                "scope_with_keys": op.scope_with_keys,
                 "dry_run": op.dry_run,
                 "params": {"$ref": REF + op.params.__name__},
                 "result": {"$ref": REF + _sent(op.result)},

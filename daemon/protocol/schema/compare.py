@@ -69,9 +69,10 @@ class _Comparison:
             yield from self._node(name, {"$ref": f"#/$defs/{name}"}, {"$ref": f"#/$defs/{name}"}, inbound=inbound)
 
     def _op(self, name: str, was: Node, now: Node, scopes: list[str]) -> Iterator[Change]:
-        if was["scope"] != now["scope"]:
-            wider = now["scope"] in scopes and scopes.index(now["scope"]) < scopes.index(was["scope"])
-            yield Change(Level.MINOR if wider else Level.MAJOR, f"{name}: its scope became {now['scope']}")
+        for part in ("scope", "scope_with_keys"):
+            if was[part] != now[part]:
+                wider = now[part] in scopes and scopes.index(now[part]) < scopes.index(was[part])
+                yield Change(Level.MINOR if wider else Level.MAJOR, f"{name}: its {part} became {now[part]}")
         if was["class"] != now["class"]:
             yield Change(Level.MAJOR, f"{name}: its class became {now['class']}")
         if was["dry_run"] != now["dry_run"]:

@@ -15,9 +15,10 @@ from microscoped.daemon.core import retries, turn
 from microscoped.daemon.core.handlers import session
 from microscoped.daemon.core.modes import Mode
 from microscoped.daemon.protocol import OPS, AlarmCode, ErrorCode, Event, Reply, read_request
-from microscoped.daemon.protocol.events import TaskData
+from microscoped.daemon.protocol.events import LogData, TaskData
 from microscoped.daemon.protocol.schema.build import TOPICS
 from microscoped.daemon.protocol.strict_json import MAX_BYTES, MAX_DEPTH
+from microscoped.daemon.runtime import log_feed
 from microscoped.daemon.runtime.sockets import CONTROL_BYTES, SUBSCRIBE_BYTES
 from microscoped.daemon.supervisor import policy
 
@@ -110,6 +111,10 @@ def test_the_figures_in_the_prose_are_those_of_the_code() -> None:
     assert all(f"`{code}`" in said for code in retries.NOT_KEPT)
     assert f"within {session.STOP_REPLY_NS // 10**6} ms the reply says `stopping`" in said
     assert f"an alarm follows after {session.STOP_ALARM_NS // 10**9} s" in said
+    assert f"{log_feed.MOST_PER_SECOND} entries within any second at most" in said
+    assert f"each of {log_feed.MESSAGE_CHARS} characters at most" in said
+    assert f"At most {log_feed.MOST_PER_SECOND} within a second" in str(LogData.__doc__)
+    assert f"{log_feed.MESSAGE_CHARS} characters at most" in str(LogData.__doc__)
     assert f"| {policy.CRASHED_TOO_OFTEN} | it crashed too often |" in operations
 
 

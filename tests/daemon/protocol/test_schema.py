@@ -181,7 +181,7 @@ def drop(*path: str | int) -> Edit:
 MOVE = ("$defs", "MoveParams")
 PING = ("$defs", "PingResult")
 OP = ("x-microscoped", "ops", "stage.move")
-PING_OP = {"summary": "", "class": "read", "scope": "read", "dry_run": False}
+PING_OP = {"summary": "", "class": "read", "scope": "read", "scope_with_keys": "read", "dry_run": False}
 PING_OP |= {"params": {"$ref": REF + "Empty"}, "result": {"$ref": REF + "PingResult"}}  # type: ignore[dict-item]
 
 TWO_METHODS = {"enum": ["search", "pair"], "type": "string", "default": "search"}
@@ -196,6 +196,7 @@ CHANGES: dict[str, tuple[Edit, Level]] = {
     "an op more": (put("x-microscoped", "ops", "rule.list", value=PING_OP), Level.MINOR),
     "an op less": (drop("x-microscoped", "ops", "ping"), Level.MAJOR),
     "an op for fewer": (put(*OP, "scope", value="admin"), Level.MAJOR),
+    "an op for fewer with keys": (put(*OP, "scope_with_keys", value="admin"), Level.MAJOR),
     "an op for more": (put(*OP, "scope", value="read"), Level.MINOR),
     "an op of another class": (put(*OP, "class", value="camera"), Level.MAJOR),
     "dry_run where there was none": (put("x-microscoped", "ops", "ping", "dry_run", value=True), Level.MINOR),

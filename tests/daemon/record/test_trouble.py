@@ -152,6 +152,40 @@ def test_a_full_disk_ends_the_journal_with_an_alarm_and_whole_lines(
             assert "No space left" in lines[-1].end
 
 
+@pytest.mark.parametrize("room", [0, 1, 60, 90, 10_000])
+def test_a_disk_with_room_for_a_part_of_the_closing_line_keeps_no_part_of_it(
+    tmp_path: Path, world: World, disk: Disk, room: int
+) -> None:
+    journal = files.Journal(tmp_path, FACTS, world.start, rotate_bytes=10**9, keep=None)
+    journal.add(world.life[:5])
+    disk.room = 0
+    with pytest.raises(OSError, match="No space left"):
+        journal.add(world.life[5:10])
+    disk.room = room
+    journal.abandon("the disk is full", 5)
+    *lines, last = read_journal(journal.folder)
+    assert not any(isinstance(line, TornTail) for line in (*lines, last))
+    assert (journal.recorded, journal.durable) == (5, 5)
+    assert isinstance(last, Ending) == (room == 10_000)
+
+
+@pytest.mark.parametrize("room", [150, 400, 2_000])
+def test_a_disk_that_is_full_at_the_beginning_of_a_file_leaves_a_whole_journal(
+    tmp_path: Path, world: World, disk: Disk, room: int
+) -> None:
+    journal = files.Journal(tmp_path, FACTS, world.start, rotate_bytes=10, keep=None)
+    journal.add(world.life[:1])
+    disk.room = room
+    with pytest.raises(OSError, match="No space left"):
+        journal.add(world.life[1:3])
+    journal.abandon("the disk is full", 2)
+    assert journal.recorded == 1
+    lines = list(read_journal(journal.folder))
+    assert [line.n for line in lines if isinstance(line, Entry)] == [1]
+    assert not any(isinstance(line, TornTail) for line in lines)
+    assert replay_journal(journal.folder).difference is None
+
+
 def test_a_folder_that_cannot_be_made_ends_the_journal_with_an_alarm(tmp_path: Path, world: World) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("in the way")

@@ -1,0 +1,247 @@
+"""Stage, camera, optics and engines as ``status`` and ``describe`` tell them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from microscoped.daemon.protocol.envelope import Message
+
+
+class CameraSettingsData(Message):
+    """Settings of the camera, read back; ``null`` where it has no such setting.
+
+    Parameters
+    ----------
+    exposure_ms
+        Exposure time.
+    binning
+        Pixels binned along each axis.
+    roi
+        Region of interest: x, y, width, height in unbinned camera pixels, as the driver counts them.
+    gain
+        In the driver's own unit.
+    auto_exposure, auto_gain, auto_white_balance
+        Whether the camera adjusts these by itself.
+    """
+
+    exposure_ms: float | None = None
+    binning: int | None = None
+    roi: tuple[int, int, int, int] | None = None
+    gain: float | None = None
+    auto_exposure: bool | None = None
+    auto_gain: bool | None = None
+    auto_white_balance: bool | None = None
+
+
+class CameraInfoData(Message):
+    """Facts about the camera as it is set now.
+
+    Parameters
+    ----------
+    name
+        The device's label.
+    height_px, width_px
+        Size of a frame.
+    channels
+        1 (monochrome) or 3 (red, green, blue).
+    dtype, bit_depth
+        Type of a pixel, and its significant bits.
+    pixel_size_um
+        In the specimen, per pixel; ``null`` where the driver does not know it.
+    """
+
+    name: str
+    height_px: int
+    width_px: int
+    channels: int
+    dtype: str
+    bit_depth: int
+    pixel_size_um: float | None = None
+
+
+class CameraFacts(CameraInfoData):
+    """Facts about the camera, and its settings.
+
+    Parameters
+    ----------
+    name
+        The device's label.
+    height_px, width_px
+        Size of a frame.
+    channels
+        1 (monochrome) or 3 (red, green, blue).
+    dtype, bit_depth
+        Type of a pixel, and its significant bits.
+    pixel_size_um
+        In the specimen, per pixel; ``null`` where the driver does not know it.
+    settings
+        How it is set.
+    """
+
+    settings: CameraSettingsData
+
+
+class CameraStatus(Message):
+    """What the camera does.
+
+    Parameters
+    ----------
+    info
+        Facts; ``null`` until the microscope is open.
+    settings
+        How it is set.
+    streaming
+        Whether it streams.
+    frames, lost
+        Frames taken, and lost by the camera or its driver, in this session.
+    frame_age_ms
+        Since the newest frame's exposure began; ``null`` where none came yet.
+    """
+
+    info: CameraInfoData | None
+    settings: CameraSettingsData
+    streaming: bool
+    frames: int
+    lost: int
+    frame_age_ms: float | None
+
+
+class StageStatus(Message):
+    """Where the stage is.
+
+    Parameters
+    ----------
+    name
+        The device's label; empty until the microscope is open.
+    z_um, moving
+        Where it was read last, and whether it moves; ``null`` where nobody has read it yet.
+    focus_direction
+        Where a rising coordinate moves the focus.
+    limits_um
+        Lowest and highest coordinate; ``null`` for none, and then nothing moves.
+    """
+
+    name: str
+    z_um: float | None
+    moving: bool
+    focus_direction: Literal["toward_sample", "away", "unknown"]
+    limits_um: tuple[float, float] | None
+
+
+class StageFacts(Message):
+    """The stage, and the rules of its motion.
+
+    Parameters
+    ----------
+    name
+        The device's label; empty until the microscope is open.
+    limits_um
+        Lowest and highest coordinate; ``null`` for none, and then nothing moves.
+    max_step_um
+        The longest step of one ``stage.move``.
+    focus_direction
+        Where a rising coordinate moves the focus.
+    approach
+        The sense in which the coordinate changes at last; ``null``: arrive as it comes.
+    overshoot_um
+        How far beyond the target a move from the other side goes before it turns.
+    arrival_tolerance_um
+        How near to the target the read-back must be.
+    settle_ms
+        How long the stage rests after arrival before an exposure counts.
+    """
+
+    name: str
+    limits_um: tuple[float, float] | None
+    max_step_um: float
+    focus_direction: Literal["toward_sample", "away", "unknown"]
+    approach: Literal["increasing", "decreasing"] | None
+    overshoot_um: float
+    arrival_tolerance_um: float
+    settle_ms: float
+
+
+class OpticsFacts(Message):
+    """Figures of the optics; all ``null`` where one of the configured ones is missing.
+
+    Parameters
+    ----------
+    na
+        Numerical aperture of the objective.
+    wavelength_nm
+        Vacuum wavelength that the image is formed with.
+    immersion_index
+        Refractive index of the immersion medium.
+    pixel_size_um
+        In the specimen, per pixel.
+    dof_um
+        Depth of field n·λ/NA², of stage travel.
+    sampling_px
+        Pixels per λ/NA.
+    """
+
+    na: float | None = None
+    wavelength_nm: float | None = None
+    immersion_index: float | None = None
+    pixel_size_um: float | None = None
+    dof_um: float | None = None
+    sampling_px: float | None = None
+
+
+class FocusFacts(Message):
+    """What ``focus.run`` does where the request does not say.
+
+    Parameters
+    ----------
+    range_um
+        Search so far to both sides.
+    tolerance_um
+        End when the focus is known so well.
+    coarse_step_um
+        Distance of the first images.
+    extremum
+        Whether the focus is where contrast is highest, lowest, or whichever stands out.
+    metric
+        The measure of sharpness.
+    roi
+        Region that is measured: x, y, width, height in pixels of the frame; ``null`` for all of it.
+    max_images
+        Give up after so many.
+    offsets_um
+        Added to the focus, by channel.
+    """
+
+    range_um: float
+    tolerance_um: float
+    coarse_step_um: float
+    extremum: Literal["max", "min", "auto"]
+    metric: str
+    roi: tuple[int, int, int, int] | None
+    max_images: int
+    offsets_um: dict[str, float]
+
+
+class EngineStatus(Message):
+    """What an engine has done in this session.
+
+    Parameters
+    ----------
+    measured, skipped
+        Frames that it measured, and that it skipped for newer ones.
+    """
+
+    measured: int
+    skipped: int
+
+
+__all__ = [
+    "CameraFacts",
+    "CameraInfoData",
+    "CameraSettingsData",
+    "CameraStatus",
+    "EngineStatus",
+    "FocusFacts",
+    "OpticsFacts",
+    "StageFacts",
+    "StageStatus",
+]

@@ -1,0 +1,116 @@
+"""The models by name: what each is for, where its weights and its training code are."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from microscoped.models.runtimes import load_artefact
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from microscoped.models.runtimes import Artefact
+    from microscoped.models.training import Training
+
+WEIGHTS = Path(__file__).parent / "weights"
+"""Where the shipped artefacts are."""
+
+
+class UnknownModelError(KeyError):
+    """There is no model of this name; the message lists those that there are."""
+
+    code = "model.unknown"
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One model.
+
+    Parameters
+    ----------
+    name
+        As in the configuration and on the command line.
+    title
+        For people.
+    purpose
+        What it is for, in one sentence, with its source.
+    artefacts
+        Names of its networks in ``models/weights``, without an ending; the first is the default. Inputs, outputs and
+        units stand in their sidecars.
+    training
+        Dotted name of its training code, a module that fulfils `microscoped.models.training.Training`.
+    """
+
+    name: str
+    title: str
+    purpose: str
+    artefacts: tuple[str, ...]
+    training: str
+
+    def artefact_path(self, artefact: str | None = None) -> Path:
+        """Return the ONNX file of one of its networks, by default of the first; it need not exist yet.
+
+        Raises
+        ------
+        ValueError
+            The model has no such network.
+        """
+        name = artefact or self.artefacts[0]
+        if name not in self.artefacts:
+            raise ValueError(f"{self.name} has no network {name!r}; there are {', '.join(self.artefacts)}")
+        return WEIGHTS / f"{name}.onnx"
+
+    def load(self, artefact: str | None = None) -> Artefact:
+        """Read one of its networks; see `microscoped.models.runtimes.load_artefact`."""
+        return load_artefact(self.artefact_path(artefact))
+
+    def load_training(self) -> Training:
+        """Import its training code.
+
+        Raises
+        ------
+        ImportError
+            What it needs is not installed, most often torch: ``pip install 'microscoped[train]'``.
+        """
+        return cast("Training", importlib.import_module(self.training))
+
+
+MODELS: Mapping[str, ModelSpec] = {
+    spec.name: spec
+    for spec in (
+        ModelSpec(
+            name="focus_pair",
+            title="Focus from a pair of images",
+            purpose=(
+                "Reads from two images, taken a known distance apart in z, how far and to which side the specimen is"
+                " out of focus, so that one move brings it back (after Rai Dastidar, CVPR Workshops 2020)."
+            ),
+            artefacts=("focus_pair",),
+            training="microscoped.models.focus_pair.training",
+        ),
+    )
+}
+"""All models, by name."""
+
+
+def model_spec(name: str) -> ModelSpec:
+    """Return a model.
+
+    Raises
+    ------
+    UnknownModelError
+        There is none of this name.
+    """
+    try:
+        return MODELS[name]
+    except KeyError:
+        raise UnknownModelError(f"there is no model {name!r}; there are: {', '.join(MODELS)}") from None
+
+
+__all__ = ["MODELS", "WEIGHTS", "ModelSpec", "UnknownModelError", "model_spec"]

@@ -1,0 +1,142 @@
+"""Which backend runs a network, and why."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from microscoped.models.runtimes._compare import require_agreement
+from microscoped.models.runtimes._compile import find_provider_safely, key_of, plan_of
+from microscoped.models.runtimes._cuda import CudaContext, find_driver
+from microscoped.models.runtimes._model import BaseModel, Choice, CompiledModel
+from microscoped.models.runtimes._onnxruntime import OnnxRuntimeModel
+from microscoped.models.runtimes._openvino import OpenVinoModel
+from microscoped.models.runtimes._tensorrt import TensorRtModel
+from microscoped.models.runtimes.errors import (
+    BackendError,
+    BackendMissingError,
+    DriverAbsentError,
+    UnknownBackendError,
+    UnsupportedGpuError,
+)
+from microscoped.models.runtimes.plans import PlanCache
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from microscoped.models.runtimes._artefact import Artefact
+    from microscoped.models.runtimes._provider import ProviderName
+
+log = logging.getLogger("microscoped.models")
+
+AUTO = "auto"
+REFERENCE = "onnxruntime"
+BACKENDS = (REFERENCE, "tensorrt_rtx", "tensorrt", "openvino")
+PREFERRED = "tensorrt_rtx"
+"""What ``auto`` takes where it can. Never ``tensorrt``, which is not verified, nor ``openvino``, which is a choice."""
+ORDINARY = (DriverAbsentError, BackendMissingError, UnsupportedGpuError)
+"""Why ``auto`` takes the reference on most computers: nothing to warn of."""
+
+
+def open_model(
+    artefact: Artefact,
+    backend: str = AUTO,
+    *,
+    threads: int = 1,
+    cache_folder: Path | None = None,
+    fallback: bool = False,
+) -> CompiledModel:
+    """Make a network ready to run.
+
+    Every backend but the reference, ONNX Runtime, is compared with it here, on random batches, and refused if an
+    output differs by more than the sidecar's tolerance.
+
+    Parameters
+    ----------
+    artefact
+        The network.
+    backend
+        One of `BACKENDS`, or ``auto``: TensorRT-RTX where its package, an NVIDIA driver and a GPU that it supports are
+        there, else ONNX Runtime.
+    threads
+        Threads of the processor that one run uses.
+    cache_folder
+        Where plans and compiled kernels are kept; None builds them at every opening.
+    fallback
+        Whether ONNX Runtime takes over where a backend that was named cannot be used. With ``auto`` it always does.
+
+    Returns
+    -------
+    model
+        Its ``choice`` says why it is this backend; the log says it, too.
+
+    Raises
+    ------
+    UnknownBackendError
+        There is no such backend.
+    ArtefactAlteredError
+        The ONNX file's inputs or outputs are not those of the sidecar.
+    BackendError
+        The backend that was named cannot be used, or the reference cannot be; its class says why.
+    """
+    if backend not in (AUTO, *BACKENDS):
+        raise UnknownBackendError(
+            f"backend {backend!r}: there is none of this name; use {AUTO} or {', '.join(BACKENDS)}"
+        )
+    if threads < 1:
+        raise ValueError(f"threads {threads}: must be 1 or more")
+    wanted = PREFERRED if backend == AUTO else backend
+    try:
+        model, reason = _open(artefact, wanted, threads, cache_folder)
+    except BackendError as error:
+        if wanted == REFERENCE or not (fallback or backend == AUTO):
+            raise
+        model, reason = OnnxRuntimeModel(artefact, threads), f"{wanted} cannot be used: {error}"
+        level = logging.INFO if backend == AUTO and isinstance(error, ORDINARY) else logging.WARNING
+    else:
+        level = logging.INFO
+        reason = f"{reason}, and it was asked for" if backend != AUTO else f"auto prefers it; {reason}"
+    model.choice = Choice(model.backend, backend, reason)
+    log.log(level, "%s runs on %s, %s: %s", model.name, model.backend, model.device, reason)
+    return model
+
+
+def _open(artefact: Artefact, backend: str, threads: int, folder: Path | None) -> tuple[BaseModel, str]:
+    """Open one backend; return it and what speaks for it."""
+    if backend == REFERENCE:
+        return OnnxRuntimeModel(artefact, threads), "it is the reference"
+    model: BaseModel
+    if backend == "openvino":
+        model = OpenVinoModel(artefact, threads)
+    else:
+        model = _open_tensorrt(artefact, "tensorrt_rtx" if backend == "tensorrt_rtx" else "tensorrt", folder)
+    try:
+        with OnnxRuntimeModel(artefact, threads) as reference:
+            found = require_agreement(model, reference, artefact)
+    except BaseException:
+        model.close()
+        raise
+    largest = max(found, key=lambda difference: difference.largest / difference.tolerance)
+    return model, (
+        f"it agrees with {REFERENCE} ({largest.output} within {largest.largest:.2g} where {largest.tolerance:.2g} is"
+        " allowed)"
+    )
+
+
+def _open_tensorrt(artefact: Artefact, name: ProviderName, folder: Path | None) -> TensorRtModel:
+    driver = find_driver()
+    provider = find_provider_safely(name)
+    gpu = driver.gpus[0]
+    targets = provider.targets_of(gpu)
+    cache = PlanCache(folder)
+    context = CudaContext(driver, gpu)
+    try:
+        plan = plan_of(artefact, provider, targets, cache, gpu)
+        kernels = cache.path(key_of(artefact, provider, targets, gpu), f".sm{gpu.target}.kernels")
+        return TensorRtModel(artefact, provider, plan.content, context, kernels)
+    except BaseException:
+        context.close()
+        raise
+
+
+__all__ = ["AUTO", "BACKENDS", "REFERENCE", "open_model"]
