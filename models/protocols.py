@@ -5,28 +5,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
 
 class Engine(Protocol):
-    """Turns one frame into a measurement. Called from one thread, the engine thread."""
+    """Turns one frame, or a few, into a measurement. Called from one thread, the engine thread."""
 
     @property
     def name(self) -> str:
         """Name of the engine, as in ``v1.measure.<engine>.``."""
         ...
 
-    def measure(self, pixels: NDArray[Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Measure one frame.
+    @property
+    def frames(self) -> int:
+        """How many frames one measurement takes."""
+        ...
+
+    def measure(self, frames: Sequence[NDArray[Any]], options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Measure.
 
         Parameters
         ----------
-        pixels
-            Shape (height, width), or (height, width, 3) in the order red, green, blue; unsigned integers. Not changed.
+        frames
+            As many as the engine takes, in the order of exposure; the measurement is one of the last. Each of shape
+            (height, width), or (height, width, 3) in the order red, green, blue; unsigned integers. Not changed.
         options
-            What this frame asks for beyond the engine's own settings.
+            What these frames ask for beyond the engine's own settings.
 
         Returns
         -------
@@ -36,7 +42,7 @@ class Engine(Protocol):
         Raises
         ------
         ValueError
-            The frame or an option does not suit this engine; the message names the value and the remedy.
+            The frames or an option do not suit this engine; the message names the value and the remedy.
         """
         ...
 

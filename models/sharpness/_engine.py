@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from microscoped.models.sharpness._measure import SharpnessSettings, measure_sharpness
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -49,13 +49,22 @@ class SharpnessEngine:
     """
 
     name = "sharpness"
+    frames = 1
 
     def __init__(self, settings: SharpnessSettings | None = None) -> None:
         self._settings = settings or SharpnessSettings()
 
-    def measure(self, pixels: NDArray[Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return ``score``, ``error``, ``mean`` and ``saturated_fraction`` (see `Sharpness`)."""
-        return asdict(measure_sharpness(pixels, sharpness_settings(options, self._settings)))
+    def measure(self, frames: Sequence[NDArray[Any]], options: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return ``score``, ``error``, ``mean`` and ``saturated_fraction`` of one frame (see `Sharpness`).
+
+        Raises
+        ------
+        ValueError
+            An unknown option or a value out of range, a region that leaves the frame, or another number of frames.
+        """
+        if len(frames) != self.frames:
+            raise ValueError(f"{len(frames)} frames: sharpness is that of one")
+        return asdict(measure_sharpness(frames[0], sharpness_settings(options, self._settings)))
 
 
 __all__ = ["SharpnessEngine", "sharpness_settings"]

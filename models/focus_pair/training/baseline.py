@@ -12,7 +12,7 @@ from scipy import fft
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BANDS = 12
+BANDS = 8
 
 
 def band_powers(difference: NDArray[np.float32], mean: NDArray[np.float32], delta_dof: float) -> NDArray[np.float64]:
@@ -33,7 +33,7 @@ def band_powers(difference: NDArray[np.float32], mean: NDArray[np.float32], delt
     rows, columns = mean.shape[-2:]
     window = np.outer(np.hanning(rows), np.hanning(columns)).astype(np.float32)
     radius = np.hypot(np.fft.fftfreq(rows)[:, None], np.fft.rfftfreq(columns)[None, :])
-    edges = np.geomspace(1.5 / rows, 0.5, BANDS + 1)
+    edges = np.geomspace(2.0 / rows, 0.5, BANDS + 1)
     powers = []
     for image in (first, second, mean):
         spectrum = np.abs(fft.rfft2((image - image.mean(axis=(1, 2), keepdims=True)) * window)) ** 2
@@ -66,7 +66,7 @@ class KernelRidge:
         gram = _kernel(support, support, width)
         gram[np.diag_indices_from(gram)] += ridge
         offset = float(labels.mean())
-        return cls(centre, scale, support, np.linalg.solve(gram, labels - offset), offset, width)
+        return cls(centre, scale, support, np.asarray(np.linalg.solve(gram, labels - offset), float), offset, width)
 
     def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return estimates, shape (n,)."""

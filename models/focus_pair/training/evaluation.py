@@ -63,9 +63,9 @@ def pairs(folder: Path, chosen: EvaluationSet, specimen: int, field: int) -> tup
     found = []
     for first_um in chosen.first_um(specimen, field):
         conditions = replace(slide.conditions, first_dof=float(first_um) / stack.dof_um, sensor=sensor)
-        frames = [_as_recorded(frame, slide, rng) for frame in take_pair(stack, conditions, rng)]
+        first, second = (_as_recorded(frame, slide, rng) for frame in take_pair(stack, conditions, rng))
         truth = conditions.second_dof
-        found.append(Pair(*frames, conditions.delta_dof, truth, conditions.first_dof < 0 < truth))
+        found.append(Pair(first, second, conditions.delta_dof, truth, conditions.first_dof < 0 < truth))
     return slide, found
 
 

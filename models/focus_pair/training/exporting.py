@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
+import tempfile
 import warnings
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,9 +17,6 @@ from microscoped.models.focus_pair.training.draws import FIRST_RANGE_DOF
 from microscoped.models.focus_pair.training.learning import CURVE
 from microscoped.models.focus_pair.training.network import Architecture, FocusNetwork
 from microscoped.models.runtimes import Artefact, BatchProfile, Sidecar, Tensor, sha256_of, write_artefact
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 OPSET = 20
 BATCH = BatchProfile(min=1, opt=25, max=256)
@@ -99,9 +97,12 @@ def to_onnx(network: FocusNetwork) -> bytes:
             external_data=False,
             verbose=False,
         )
-    buffer = io.BytesIO()
-    program.save(buffer)  # type: ignore[union-attr]
-    return buffer.getvalue()
+    if program is None:
+        raise RuntimeError("torch.onnx.export gave no program")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        program.save(path)
+        return path.read_bytes()
 
 
 def export_checkpoint(

@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     from microscoped.simulators.optics import FloatArray
 
 ImageFormation = Literal["incoherent", "stokseth", "abbe"]
-SpecimenParameters = TissueParameters | SmearParameters | FilamentParameters | CellParameters
+Absorbance = tuple[float, float, float]
+StainedParameters = TissueParameters | SmearParameters | FilamentParameters
+SpecimenParameters = StainedParameters | CellParameters
 FAMILIES: dict[str, type[SpecimenParameters]] = {
     "tissue": TissueParameters,
     "smear": SmearParameters,
@@ -209,9 +211,16 @@ def draw_specimen(family: str, rng: np.random.Generator) -> SpecimenParameters:
         if isinstance(parameters, CellParameters):
             return parameters
         if rng.uniform() < 0.6:
-            parameters = replace(parameters, absorbance=(_any_dye(rng), _any_dye(rng)))
+            parameters = with_dyes(parameters, (_any_dye(rng), _any_dye(rng)))
         if all(regions().stain_region(dye) is None for dye in parameters.absorbance):
             return parameters
+
+
+def with_dyes(parameters: SpecimenParameters, absorbance: tuple[Absorbance, Absorbance]) -> StainedParameters:
+    """Return a stained specimen with other dyes."""
+    if isinstance(parameters, CellParameters):
+        raise TypeError("unstained cells have no dyes")
+    return replace(parameters, absorbance=absorbance)
 
 
 def _any_dye(rng: np.random.Generator) -> tuple[float, float, float]:
@@ -244,4 +253,5 @@ __all__ = [
     "draw_training_field",
     "make_specimen",
     "plane_weights",
+    "with_dyes",
 ]

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-VALIDATION_FIELDS = 64
-"""The first fields are for the learning curve, all others for training."""
+VALIDATION_PART = 1 / 24
+"""Part of the fields that is kept for the learning curve: the first ones."""
 TRAINING_PATTERN = "train-??????.json"
 VALIDATION_PATTERN = "valid-??????.json"
 
@@ -26,9 +26,14 @@ def training_field(seed: int, index: int) -> Field:
     return draw_training_field(np.random.default_rng((seed, index)))
 
 
+def validation_fields(count: int) -> int:
+    """Return how many of so many fields are kept for the learning curve."""
+    return max(1, int(count * VALIDATION_PART))
+
+
 def _render_some(folder: Path, seed: int, start: int, count: int, step: int) -> None:
     for index in range(start, count, step):
-        purpose = "valid" if index < VALIDATION_FIELDS else "train"
+        purpose = "valid" if index < validation_fields(count) else "train"
         render_shard(folder, f"{purpose}-{index:06d}", lambda index=index: training_field(seed, index))  # type: ignore[misc]
 
 
@@ -77,4 +82,4 @@ class Renderers:
         return found
 
 
-__all__ = ["TRAINING_PATTERN", "VALIDATION_FIELDS", "VALIDATION_PATTERN", "Renderers", "training_field"]
+__all__ = ["TRAINING_PATTERN", "VALIDATION_PATTERN", "Renderers", "training_field", "validation_fields"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from microscoped.models.focus_pair.training.draws import DELTA_DOF, Conditions, draw_sensor
-from microscoped.models.focus_pair.training.fields import FAMILIES, RGB_WAVELENGTHS_UM, Field, draw_specimen
+from microscoped.models.focus_pair.training.fields import FAMILIES, RGB_WAVELENGTHS_UM, Field, draw_specimen, with_dyes
 from microscoped.models.focus_pair.training.regions import regions
 from microscoped.simulators.specimens import EOSIN, HAEMATOXYLIN, CellParameters
 
@@ -106,7 +106,7 @@ def _optics(rng: np.random.Generator, family: str) -> dict[str, object]:
     coherence = float(rng.uniform(0.3, 0.9))
     while held_out.holds_coherence(coherence):
         coherence = float(rng.uniform(0.3, 0.9))
-    colour = family != "cells" and rng.uniform() < 0.5
+    colour = family != "cells" and rng.uniform() < 1 / 3
     return {
         "na": 0.75,
         "wavelengths_um": RGB_WAVELENGTHS_UM if colour else (float(rng.uniform(0.5, 0.6)),),
@@ -145,7 +145,7 @@ def _with_stain(rng: np.random.Generator, region: str) -> Slide:
     dyes = [stains.draw(name, rng), (float(counter[0]), float(counter[1]), float(counter[2]))]
     if rng.uniform() < 0.5:
         dyes.reverse()
-    return _slide(rng, family, replace(draw_specimen(family, rng), absorbance=(dyes[0], dyes[1])))  # type: ignore[call-arg]
+    return _slide(rng, family, with_dyes(draw_specimen(family, rng), (dyes[0], dyes[1])))
 
 
 def unseen_stains(rng: np.random.Generator) -> Slide:

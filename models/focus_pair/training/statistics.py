@@ -68,7 +68,7 @@ def bootstrap(results: Results, figure: Callable[[NDArray[np.float64]], float], 
     return float(low), float(high)
 
 
-def summary(results: Results) -> dict[str, float | int | list[float]]:
+def summary(results: Results) -> dict[str, float | int | list[float] | None]:
     """Return the figures of a set: errors over all fields that are not empty, abstentions included.
 
     Wrong signs are counted where the truth is beyond 1 µm; coverage and width over the pairs that were answered.
@@ -80,7 +80,7 @@ def summary(results: Results) -> dict[str, float | int | list[float]]:
     straddling = shown.where(shown.straddling)
     covered = answered.errors_um <= answered.half_um
     percentiles = np.percentile(errors, [50, 90, 95, 98])
-    figures: dict[str, float | int | list[float]] = {
+    figures: dict[str, float | int | list[float] | None] = {
         "specimens": int(np.unique(results.specimen).size),
         "pairs": int(errors.size),
         "mean_um": float(errors.mean()),
@@ -92,11 +92,11 @@ def summary(results: Results) -> dict[str, float | int | list[float]]:
         "p98_um": float(percentiles[3]),
         "max_um": float(errors.max()),
         "wrong_sign_fraction": float(np.mean((shown.estimate_um * shown.truth_um < 0)[far])),
-        "straddling_mean_um": float(straddling.errors_um.mean()) if straddling.specimen.size else float("nan"),
+        "straddling_mean_um": float(straddling.errors_um.mean()) if straddling.specimen.size else None,
         "abstained_fraction": float(shown.abstained.mean()),
-        "answered_mean_um": float(answered.errors_um.mean()) if answered.specimen.size else float("nan"),
-        "coverage": float(covered.mean()) if covered.size else float("nan"),
-        "mean_width_um": float(2.0 * answered.half_um.mean()) if covered.size else float("nan"),
+        "answered_mean_um": float(answered.errors_um.mean()) if answered.specimen.size else None,
+        "coverage": float(covered.mean()) if covered.size else None,
+        "mean_width_um": float(2.0 * answered.half_um.mean()) if covered.size else None,
     }
     return figures
 
