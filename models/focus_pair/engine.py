@@ -15,7 +15,9 @@ from microscoped.models.focus_pair.estimate import (
     estimate,
 )
 from microscoped.models.focus_pair.preprocess import (
+    REFLECTED_MOST,
     TILE,
+    extended,
     network_input,
     pair_planes,
     resample,
@@ -178,14 +180,14 @@ class FocusPairEngine:
         delta_dof
             From the first to the second, along the light; negative pairs are read the other way round.
         """
-        planes = [resample(frame, self.settings.optics.sampling) for frame in (first, second)]
+        planes = [extended(resample(frame, self.settings.optics.sampling)) for frame in (first, second)]
         difference, mean = pair_planes(*(reversed(planes) if delta_dof < 0 else planes))
         rows, columns = difference.shape[1:]
         corners = tile_corners(rows, columns, self.settings.tiles)
         if not corners:
             raise ValueError(
                 f"frames of {first.shape[1]} × {first.shape[0]} pixels hold no tile of {TILE} × {TILE} λ/NA "
-                f"({TILE * self.settings.optics.sampling:.0f} pixels): use a larger frame"
+                f"(at least {TILE * (1 - REFLECTED_MOST) * self.settings.optics.sampling:.0f} pixels): use a larger frame"
             )
         images, scalars = network_input(difference, mean, corners, abs(delta_dof))
         contents = [

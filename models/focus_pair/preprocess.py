@@ -25,6 +25,8 @@ WORKING_SAMPLING = 2
 """Samples per λ/NA of the grid on which medians are taken."""
 DEVIATION_FLOOR = 0.004
 """Least standard deviation that a channel is divided by, relative to the frame's mean."""
+REFLECTED_MOST = 0.2
+"""Part of a tile that may be made by reflection, where a frame is smaller than a tile."""
 COARSEST_SAMPLING = 1.0
 """Camera pixels per λ/NA below which a frame cannot be used."""
 
@@ -99,6 +101,21 @@ def resample(frame: NDArray[np.generic], sampling: float) -> NDArray[np.float32]
     else:
         pixels = pixels[:, :height, :width]
     return pixels
+
+
+def extended(frame: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Extend a frame that is a little smaller than a tile by reflection; others are returned as they are.
+
+    Parameters
+    ----------
+    frame
+        On the working grid, shape (channels, height, width).
+    """
+    side = TILE * WORKING_SAMPLING
+    missing = [max(0, side - size) for size in frame.shape[1:]]
+    if not any(missing) or max(missing) > REFLECTED_MOST * side:
+        return frame
+    return np.pad(frame, [(0, 0), *((gap // 2, gap - gap // 2) for gap in missing)], mode="reflect")
 
 
 def area_weights(samples: int, pixels: int, step: float) -> NDArray[np.float32]:
@@ -218,10 +235,12 @@ def network_input(
 __all__ = [
     "COARSEST_SAMPLING",
     "DEVIATION_FLOOR",
+    "REFLECTED_MOST",
     "TILE",
     "WORKING_SAMPLING",
     "area_weights",
     "contrast_ratio",
+    "extended",
     "halve",
     "median3",
     "network_input",

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from microscoped.models.focus_pair.correction import Correction
 from microscoped.models.focus_pair.estimate import Estimate, EstimateSettings, estimate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
+
+    from microscoped.models.focus_pair.correction import Correction
 
 SIGN_BEYOND_DOF = 1.0
 """Wrong signs are counted where the second image is at least so far out of focus."""
@@ -130,9 +132,7 @@ class Figures(BaseModel):
         return 1.0 - self.told / self.pairs if self.pairs else 1.0
 
 
-def told_of(
-    fields: Sequence[Field], sign: int, correction: Correction, settings: EstimateSettings
-) -> Told:
+def told_of(fields: Sequence[Field], sign: int, correction: Correction, settings: EstimateSettings) -> Told:
     """Return the estimates of all pairs of fields."""
     rows: list[tuple[float, float, float]] = []
     for field in fields:

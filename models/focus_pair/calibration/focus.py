@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -11,6 +10,8 @@ import numpy as np
 from microscoped.models.sharpness import METRICS, MetricName
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import NDArray
 
 Extremum = Literal["max", "min"]
@@ -103,9 +104,7 @@ def focus_of(
     return SweepFocus(float(np.mean(places)), found)
 
 
-def _extreme(
-    z: NDArray[np.float64], logs: NDArray[np.float64], extremum: Extremum, near_um: float
-) -> float | None:
+def _extreme(z: NDArray[np.float64], logs: NDArray[np.float64], extremum: Extremum, near_um: float) -> float | None:
     """Return the vertex of a parabola at the extremum of logarithmic scores by rising z."""
     heights = logs if extremum == "max" else -logs
     inner = [k for k in range(1, z.size - 1) if heights[k] >= max(heights[k - 1], heights[k + 1])]

@@ -64,20 +64,26 @@ def _produce(folder: Path, pattern: str, size: int, seed: int, ready: Queue[Batc
     rng = np.random.default_rng(seed)
     banks = noise_banks(seed)
     known: dict[Path, Stack] = {}
-    while not stop.is_set():
+    parent = multiprocessing.parent_process()
+
+    def over() -> bool:
+        """Tell whether to end: asked to, or the parent was killed."""
+        return stop.is_set() or (parent is not None and not parent.is_alive())
+
+    while not over():
         for path in folder.glob(pattern):
             if path not in known:
                 known[path] = read_shard(path)
         stacks = list(known.values())
         for _ in range(REFRESH_BATCHES):
             batch = make_batch(stacks, size, rng, banks)
-            while not stop.is_set():
+            while not over():
                 try:
                     ready.put(batch, timeout=1.0)
                     break
                 except queue.Full:
                     continue
-            if stop.is_set():
+            if over():
                 break
     ready.cancel_join_thread()
 

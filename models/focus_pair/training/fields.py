@@ -82,7 +82,7 @@ class Field:
     sampling
         Pixels per λ/NA after resampling: near 1, as well as the user's pixel size is known.
     tiles
-        Tiles along each side of the field.
+        Tiles along the height and the width of the field.
     """
 
     family: str
@@ -96,7 +96,7 @@ class Field:
     coma_waves: float = 0.0
     coma_angle_rad: float = 0.0
     sampling: float = 1.0
-    tiles: int = 1
+    tiles: tuple[int, int] = (1, 1)
 
     @property
     def wavelength_um(self) -> float:
@@ -127,16 +127,18 @@ class Field:
         -------
         Shape (colours, planes, height, width).
         """
-        side = TILE * self.tiles
-        length_um = side * self.wavelength_um / self.na / self.sampling
+        tile_um = TILE * self.wavelength_um / self.na / self.sampling
         # Specimen: Nyquist above NA/λ·(1 + S) of the shortest wavelength; image: alias-free to 1.5 NA/λ on that side.
         reach = self.wavelength_um / min(self.wavelengths_um) / self.sampling
         tilt = self.coherence if self.image_formation == "abbe" else 1.0
-        specimen_side = _even(max(2.02 * (1.0 + tilt) * reach, 3.0) * side)
-        specimen = make_specimen(self, (specimen_side, specimen_side), length_um / specimen_side)
-        image_side = min(_even(2.57 * reach * side), specimen_side)
+        specimen_tile = _even(max(2.02 * (1.0 + tilt) * reach, 3.0) * TILE)
+        image_tile = min(_even(2.57 * reach * TILE), specimen_tile)
+        specimen_shape, image_shape, camera = (
+            (side * self.tiles[0], side * self.tiles[1])
+            for side in (specimen_tile, image_tile, TILE * WORKING_SAMPLING)
+        )
+        specimen = make_specimen(self, specimen_shape, tile_um / specimen_tile)
         z_um = self.planes_dof() * self.dof_um
-        camera = (side * WORKING_SAMPLING, side * WORKING_SAMPLING)
         colours = []
         for channel, wavelength in zip(self.channels, self.wavelengths_um, strict=True):
             pupil = Pupil(self.na, wavelength, 1.0, self.spherical_waves, self.coma_waves, self.coma_angle_rad)
@@ -144,18 +146,18 @@ class Field:
                 imager = AbbeImager(
                     pupil,
                     Source.disc(self.coherence, SOURCE_POINTS),
-                    (specimen_side, specimen_side),
+                    specimen_shape,
                     specimen.pixel_um,
                     specimen.medium_index,
-                    (image_side, image_side),
+                    image_shape,
                 )
                 images = imager.images(specimen.transmittance(channel, wavelength), specimen.depth_um, z_um)
             else:
                 absorbed = specimen.absorption(channel)
-                coarse = to_camera(absorbed, (image_side, image_side))
+                coarse = to_camera(absorbed, image_shape)
                 layer_z = specimen.depth_um / specimen.medium_index
                 transfer = stokseth_otf if self.image_formation == "stokseth" else incoherent_otf
-                images = incoherent_images(coarse, layer_z, pupil, length_um / image_side, z_um, transfer=transfer)
+                images = incoherent_images(coarse, layer_z, pupil, tile_um / image_tile, z_um, transfer=transfer)
             colours.append(to_camera(images, camera))
         return np.stack(colours)
 

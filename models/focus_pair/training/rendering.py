@@ -32,7 +32,10 @@ def validation_fields(count: int) -> int:
 
 
 def _render_some(folder: Path, seed: int, start: int, count: int, step: int) -> None:
+    parent = multiprocessing.parent_process()
     for index in range(start, count, step):
+        if parent is not None and not parent.is_alive():
+            return  # it was killed
         purpose = "valid" if index < validation_fields(count) else "train"
         render_shard(folder, f"{purpose}-{index:06d}", lambda index=index: training_field(seed, index))  # type: ignore[misc]
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from microscoped.models.focus_pair.training.fields import SpecimenParameters
 
-TILES = 2
-"""Tiles along each side of an evaluated field."""
+TILES = (1, 2)
+"""Tiles along the height and the width of an evaluated field."""
 Z_UM = 10.0
 MOST_DOF = 11.5
 POSITIONS = 41
@@ -106,7 +106,7 @@ def _optics(rng: np.random.Generator, family: str) -> dict[str, object]:
     coherence = float(rng.uniform(0.3, 0.9))
     while held_out.holds_coherence(coherence):
         coherence = float(rng.uniform(0.3, 0.9))
-    colour = family != "cells" and rng.uniform() < 1 / 3
+    colour = family != "cells" and rng.uniform() < 0.25
     return {
         "na": 0.75,
         "wavelengths_um": RGB_WAVELENGTHS_UM if colour else (float(rng.uniform(0.5, 0.6)),),

@@ -86,6 +86,14 @@ def test_colour_frames_are_read_too() -> None:
     assert not np.array_equal(network.asked[0]["images"][:, 0], network.asked[0]["images"][:, 1])
 
 
+def test_a_frame_a_little_smaller_than_a_tile_is_extended() -> None:
+    network = Told()
+    values = engine(network).measure(frames(shape=(190, 224)), {"delta_um": 2.0, "bit_depth": 12})
+    assert values["tiles"] == 1
+    tile = network.asked[0]["images"][0, 3]
+    assert np.allclose(tile[7], tile[8], atol=0.5)
+
+
 def test_an_empty_field_abstains() -> None:
     rng = np.random.default_rng(0)
     empty = [(3000 + 30 * rng.standard_normal((512, 512))).astype(np.uint16) for _ in range(2)]
