@@ -185,9 +185,10 @@ class FocusPairEngine:
         rows, columns = difference.shape[1:]
         corners = tile_corners(rows, columns, self.settings.tiles)
         if not corners:
+            least = TILE * (1.0 - REFLECTED_MOST) * self.settings.optics.sampling
             raise ValueError(
                 f"frames of {first.shape[1]} × {first.shape[0]} pixels hold no tile of {TILE} × {TILE} λ/NA "
-                f"(at least {TILE * (1 - REFLECTED_MOST) * self.settings.optics.sampling:.0f} pixels): use a larger frame"
+                f"(at least {least:.0f} pixels): use a larger frame"
             )
         images, scalars = network_input(difference, mean, corners, abs(delta_dof))
         contents = [

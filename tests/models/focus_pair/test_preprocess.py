@@ -13,6 +13,7 @@ from microscoped.models.focus_pair.preprocess import (
     TILE,
     area_weights,
     contrast_ratio,
+    extended,
     halve,
     median3,
     network_input,
@@ -87,6 +88,20 @@ def test_tiles_lie_inside_and_are_spread(height: int, width: int, most: int, cou
         assert 0 <= column <= width - TILE
     if count > 1:
         assert max(row for row, _ in corners) == height - TILE
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"), [((190, 224), (224, 224)), ((170, 300), (170, 300)), ((230, 260), None)]
+)
+def test_frames_a_little_too_small_are_extended_by_reflection(
+    shape: tuple[int, int], expected: tuple[int, int] | None
+) -> None:
+    frame = np.random.default_rng(0).standard_normal((1, *shape)).astype(np.float32)
+    found = extended(frame)
+    assert found.shape == (1, *(expected or shape))
+    if expected == (224, 224):
+        assert np.array_equal(found[0, 17:207], frame[0])
+        assert np.array_equal(found[0, :17], frame[0, 17:0:-1])
 
 
 def _scene(rng: np.random.Generator, channels: int = 1) -> np.ndarray:
