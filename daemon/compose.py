@@ -6,25 +6,40 @@ The only module that knows every room; simulators are imported here alone, and o
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import time
 import uuid
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING
 
 import zmq
 
 from microscoped.daemon import __version__
 from microscoped.daemon.config import DEMO, FieldConfig, MicroManagerConfig, RecordedConfig, SimulatedConfig
-from microscoped.daemon.core import FocusDefaults, Settings, State
+from microscoped.daemon.core import FocusDefaults, PairDefaults, Settings, State
+from microscoped.daemon.focus import light_sign
 from microscoped.daemon.keys import KeyFolder, default_folder
 from microscoped.daemon.protocol import VERSION
 from microscoped.daemon.protocol.strict_json import MAX_BYTES
 from microscoped.daemon.record import Facts, Place, Recorder, RecorderSettings, data_folder
-from microscoped.daemon.runtime import CONTROL_BYTES, SUBSCRIBE_BYTES, Endpoints, Gate, Loop, Sockets
+from microscoped.daemon.runtime import (
+    CONTROL_BYTES,
+    SUBSCRIBE_BYTES,
+    Endpoints,
+    Gate,
+    Loop,
+    PairEngine,
+    PairObjective,
+    Sockets,
+)
 from microscoped.drivers.hardware import HardwareSettings
 from microscoped.drivers.protocols import CameraSettings
-from microscoped.drivers.safety import MotionSettings
+from microscoped.drivers.safety import Approach, MotionSettings
+from microscoped.models.focus_pair import Correction, EstimateSettings
+from microscoped.models.focus_pair.calibration import CalibrationEngine, CalibrationSetup, Conditions, find
+from microscoped.models.registry import model_spec
+from microscoped.models.runtimes import ModelError, open_model
 from microscoped.models.sharpness import SharpnessEngine
 
 if TYPE_CHECKING:
@@ -36,6 +51,7 @@ if TYPE_CHECKING:
     from microscoped.daemon.runtime.loop import Watcher
     from microscoped.drivers.protocols import Clock, Microscope
     from microscoped.models import Engine
+    from microscoped.models.focus_pair.calibration import Calibration
     from microscoped.simulators import SimulatedMicroscope, StageModel
 
 log = logging.getLogger("microscoped")
@@ -86,17 +102,24 @@ def _simulated(config: Config) -> SimulatedMicroscope:
             optics = config.optics.known()
             if optics is None:
                 raise ValueError("a simulated microscope needs all figures of optics")
-            setup = BrightfieldSetup(
-                specimen=TissueParameters() if chosen.specimen == "tissue" else CellParameters(),
-                specimen_seed=chosen.seed,
-                optics=optics,
-                shape_px=chosen.shape_px,
-                colour=chosen.colour,
-                z_range_um=(-chosen.range_um, chosen.range_um),
+            first, *others = (
+                BrightfieldScene(
+                    BrightfieldSetup(
+                        specimen=TissueParameters() if chosen.specimen == "tissue" else CellParameters(),
+                        specimen_seed=seed,
+                        optics=optics,
+                        shape_px=chosen.shape_px,
+                        colour=chosen.colour,
+                        z_range_um=(-chosen.range_um, chosen.range_um),
+                    ),
+                    seed=chosen.seed,
+                )
+                for seed in range(chosen.seed, chosen.seed + chosen.fields)
             )
             return SimulatedMicroscope(
-                BrightfieldScene(setup, seed=chosen.seed),
+                first,
                 _stage_model(chosen.stage),
+                more_scenes=others,
                 pixel_size_um=optics.pixel_size_um,
                 max_fps=chosen.max_fps,
             )
@@ -158,7 +181,8 @@ def _simulated(config: Config) -> SimulatedMicroscope:
 def _stage_model(chosen: SimulatedStageConfig) -> StageModel:
     from microscoped.simulators import StageModel
 
-    return StageModel(**chosen.model_dump())
+    # Optical positions rise along the light; whether the stage's do, follows from what it says of its direction.
+    return StageModel(**chosen.model_dump(), focus_per_stage=float(light_sign(chosen.focus_direction) or 1))
 
 
 def motion_settings(config: Config) -> MotionSettings:
@@ -186,8 +210,99 @@ def camera_settings(config: Config) -> CameraSettings:
     return CameraSettings(**{name: getattr(config.camera, name) for name in names})
 
 
-def core_settings(config: Config, endpoints: Mapping[str, str], expected_z_um: float | None = None) -> Settings:
-    """The facts that the reducer works with (see `Settings`)."""
+def pair_engine(config: Config) -> tuple[PairEngine, PairDefaults] | str:
+    """Open the network of focus from a pair, and look for the calibration of this microscope.
+
+    Returns
+    -------
+    engine, defaults
+        The engine, and what the reducer knows of it; or instead, in words, why there is none.
+    """
+    chosen, optics = config.focus.pair, config.optics
+    if not chosen.enabled:
+        return "focus.pair.enabled is false in the configuration"
+    if optics.na is None or optics.wavelength_nm is None:
+        return "optics.na and optics.wavelength_nm are not both configured"
+    threads = max(1, (os.cpu_count() or 1) - 1)
+    try:
+        artefact = model_spec(PairEngine.name).load()
+        model = open_model(
+            artefact, chosen.backend, threads=threads, cache_folder=data_folder() / "plans", fallback=True
+        )
+    except ModelError as error:
+        log.warning("no focus from pairs: %s", error)
+        return f"the network cannot be used: {error}"
+    defaults, calibration = _calibrated(config, pair_defaults(config, artefact.sidecar.sha256))
+    plain = EstimateSettings(choose=chosen.choose)
+    learned: tuple[EstimateSettings, Correction] | None = None
+    if calibration is not None:
+        learned = replace(plain, interval_factor=calibration.interval_factor), calibration.correction()
+    objective = PairObjective(
+        optics.na,
+        optics.wavelength_nm,
+        optics.immersion_index,
+        chosen.tiles,
+        plain,
+        learned,
+    )
+    return PairEngine(objective, model), defaults
+
+
+def pair_defaults(config: Config, sha256: str) -> PairDefaults:
+    """What the reducer knows of focus from a pair, without a calibration."""
+    dof_um = config.optics.dof_um or UNKNOWN_DOF_UM
+    return PairDefaults(
+        dof_um=dof_um,
+        delta_um=config.focus.pair.delta_dof * dof_um,
+        pixel_size_um=config.optics.pixel_size_um,
+        model=PairEngine.name,
+        model_sha256=sha256,
+        why_not="this microscope was not calibrated",
+    )
+
+
+def _calibrated(config: Config, defaults: PairDefaults) -> tuple[PairDefaults, Calibration | None]:
+    """Look for an accepted calibration that holds for this microscope."""
+    optics, side = config.optics, motion_settings(config).approach_side
+    assert optics.na is not None  # noqa: S101 - `pair_engine` has seen to it; narrows the type
+    assert optics.wavelength_nm is not None  # noqa: S101 - as above
+    present = Conditions(
+        objective=optics.objective,
+        na=optics.na,
+        wavelength_nm=optics.wavelength_nm,
+        immersion_index=optics.immersion_index,
+        pixel_size_um=optics.pixel_size_um,
+        delta_um=defaults.delta_um,
+        approach=(side or Approach.INCREASING).value,
+        model_sha256=defaults.model_sha256,
+    )
+    # The reducer compares these with each request; the side is known only to the driver where nobody configured it.
+    later = {"binning", "channel"}
+    later |= {"approach"} if side is None else set()
+    later |= {"pixel_size_um"} if optics.pixel_size_um is None else set()
+    found, why_not = find(_calibrations(config), present, frozenset(later))
+    if found is None:
+        return replace(defaults, why_not=why_not), None
+    holds = found.conditions
+    calibrated = replace(
+        defaults,
+        calibrated=True,
+        why_not="",
+        channel=holds.channel,
+        binning=holds.binning,
+        approach=holds.approach,
+        sign=found.sign,
+    )
+    return calibrated, found
+
+
+def core_settings(
+    config: Config,
+    endpoints: Mapping[str, str],
+    expected_z_um: float | None = None,
+    pair: PairDefaults | str = "no engine reads them",
+) -> Settings:
+    """The facts that the reducer works with (see `Settings`); `pair` may say why there is no focus from pairs."""
     dof_um = config.optics.dof_um or UNKNOWN_DOF_UM
     focus = config.focus
     return Settings(
@@ -196,6 +311,7 @@ def core_settings(config: Config, endpoints: Mapping[str, str], expected_z_um: f
         size_limits={"control_bytes": CONTROL_BYTES, "json_bytes": MAX_BYTES, "subscription_bytes": SUBSCRIBE_BYTES},
         motion=motion_settings(config),
         optics=config.optics.known(),
+        objective=config.optics.objective,
         focus=FocusDefaults(
             range_um=focus.range_um,
             tolerance_um=focus.tolerance_um or dof_um / 4,
@@ -205,6 +321,9 @@ def core_settings(config: Config, endpoints: Mapping[str, str], expected_z_um: f
             roi=focus.roi,
             max_images=focus.max_images,
             offsets_um=dict(focus.offsets_um),
+            pair=None if isinstance(pair, str) else pair,
+            no_pair=pair if isinstance(pair, str) else "",
+            hold_per_min=focus.hold.max_per_min,
         ),
         engines=("sharpness",) if config.engines.sharpness.enabled else (),
         frame_allowance_s=config.camera.frame_allowance_s,
@@ -236,6 +355,40 @@ def _recorder(
         folder=_journal_folder(config), rotate_bytes=int(chosen.rotate_mb * 1e6), keep=chosen.keep, place=place
     )
     return Recorder(settings, Facts(__version__, VERSION, config.model_dump(mode="json")), state, post)
+
+
+def calibration_engine(config: Config, engine: PairEngine, sha256: str) -> CalibrationEngine:
+    """The engine that calibrates another, which uses what was learned as soon as a calibration is accepted."""
+    told = engine.objective
+    setup = CalibrationSetup(
+        na=told.na,
+        wavelength_nm=told.wavelength_nm,
+        immersion_index=told.immersion_index,
+        objective=config.optics.objective,
+        model_sha256=sha256,
+        software=__version__,
+        folder=_calibrations(config),
+        tiles=told.tiles,
+        estimate=told.estimate,
+    )
+    return CalibrationEngine(setup, engine.model, engine.learn)
+
+
+def _calibrations(config: Config) -> Path:
+    """Where calibrations are kept."""
+    return config.focus.pair.calibration or data_folder() / "calibrations"
+
+
+def _engines(config: Config, given: Sequence[Engine] | None) -> tuple[Sequence[Engine], PairDefaults | str]:
+    """The engines, and what the reducer knows of focus from a pair."""
+    if given is not None:
+        reads = any(engine.name == PairEngine.name for engine in given) and config.optics.dof_um is not None
+        return given, pair_defaults(config, "") if reads else "no engine reads them"
+    opened = pair_engine(config)
+    if isinstance(opened, str):
+        return [SharpnessEngine()], opened
+    engine, defaults = opened
+    return [SharpnessEngine(), engine, calibration_engine(config, engine, defaults.model_sha256)], defaults
 
 
 class Daemon:
@@ -273,6 +426,7 @@ class Daemon:
         safe_reason: str | None = None,
     ) -> None:
         microscope = microscope or build_microscope(config)
+        measuring, pair = _engines(config, engines)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         network = config.network
         gate: Gate | None = None
@@ -285,7 +439,7 @@ class Daemon:
             raise
         self.endpoints = self._sockets.endpoints()
         place = _place(config)
-        settings = core_settings(config, asdict(self.endpoints), place.z_um() if place else None)
+        settings = core_settings(config, asdict(self.endpoints), place.z_um() if place else None, pair)
         self.state = State(settings, session=str(uuid.uuid4()), began_ns=clock(), secret=secrets.token_hex(32))
         self.journal = _recorder(config, self.state, place, lambda ended: self._loop.tell(ended))
         self._loop = Loop(
@@ -297,7 +451,7 @@ class Daemon:
                 frame_allowance_s=config.camera.frame_allowance_s,
                 position_interval_s=config.stage.position_interval_s,
             ),
-            [SharpnessEngine()] if engines is None else engines,
+            measuring,
             context=self._context,
             sockets=self._sockets,
             clock=clock,
@@ -325,4 +479,13 @@ class Daemon:
             self._context.term()
 
 
-__all__ = ["Daemon", "build_microscope", "camera_settings", "core_settings", "motion_settings"]
+__all__ = [
+    "Daemon",
+    "build_microscope",
+    "calibration_engine",
+    "camera_settings",
+    "core_settings",
+    "motion_settings",
+    "pair_defaults",
+    "pair_engine",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from microscoped.drivers.commands import HardwareEvent, MoveTo, PositionRead, StageFailed
@@ -53,11 +54,12 @@ class StageWork:
 
     def move(self, command: MoveTo) -> Generator[int, None, Arrival]:
         """Move the stage (see `microscoped.drivers.motion.move`)."""
+        motion = replace(self._motion, overshoot_um=0.0) if command.direct else self._motion
         self._under_way = True
         try:
             arrival = yield from move(
                 self._stage,
-                self._motion,
+                motion,
                 command.z_um,
                 command.origin,
                 clock=self._clock,

@@ -32,10 +32,14 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoveTo(Command):
-    """Move the stage to `z_um`; results in an `Arrival`."""
+    """Move the stage to `z_um`; results in an `Arrival`.
+
+    A `direct` move arrives as it comes, without the final approach from the configured side: it shows the play.
+    """
 
     z_um: float
     origin: Origin
+    direct: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +70,11 @@ class StopStream(Command):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadPosition(Command):
     """Ask the stage where it is; results in z in µm."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepField(Command):
+    """Show another field of the specimen; results in 1.0, or in 0.0 where that is a person's business."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +213,7 @@ __all__ = [
     "StageFailed",
     "StampedFrame",
     "StartStream",
+    "StepField",
     "StopDone",
     "StopStream",
     "StreamEnded",

@@ -32,6 +32,7 @@ from microscoped.drivers.commands import (
     Snap,
     StampedFrame,
     StartStream,
+    StepField,
     StopStream,
 )
 from microscoped.drivers.errors import (
@@ -43,7 +44,7 @@ from microscoped.drivers.errors import (
     SettingError,
 )
 from microscoped.drivers.motion import Arrival
-from microscoped.drivers.protocols import Camera, CameraSettings, Clock, FocusDirection, Microscope
+from microscoped.drivers.protocols import Camera, CameraSettings, Clock, FieldStepper, FocusDirection, Microscope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -314,8 +315,7 @@ class HardwareThread:
             return CommandExpiredError("the deadline passed before the command began; it was not executed")
         return None
 
-    @staticmethod
-    def _job(command: Command, camera: CameraWork, stage: StageWork) -> Job:
+    def _job(self, command: Command, camera: CameraWork, stage: StageWork) -> Job:
         match command:
             case MoveTo():
                 return stage.move(command)
@@ -329,8 +329,18 @@ class HardwareThread:
                 return camera.start_stream()
             case StopStream():
                 return camera.stop_stream()
+            case StepField():
+                return self._step_field()
             case _:
                 raise TypeError(f"no job for {type(command).__name__}")
+
+    def _step_field(self) -> Job:
+        """Show another field, where the microscope can."""
+        yield 0
+        microscope = self._microscope
+        if not isinstance(microscope, FieldStepper):
+            return 0.0
+        return float(microscope.step_field())
 
     def _abandon(self) -> None:
         """Answer every command that will not run any more."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Protocol, Self, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -282,12 +282,25 @@ class Microscope(Protocol):
         ...
 
 
+@runtime_checkable
+class FieldStepper(Protocol):
+    """What a microscope may offer beside: to show another field of the specimen, without a person moving the slide."""
+
+    def step_field(self) -> bool:
+        """Show the next field, the first again after the last; return whether there is more than one.
+
+        On the hardware thread, while the microscope is open.
+        """
+        ...
+
+
 __all__ = [
     "Camera",
     "CameraFrame",
     "CameraInfo",
     "CameraSettings",
     "Clock",
+    "FieldStepper",
     "FocusDirection",
     "FocusStage",
     "Microscope",

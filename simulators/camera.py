@@ -133,6 +133,18 @@ class SimulatedCamera:
         """The device's label."""
         return self._name
 
+    def look_at(self, scene: Scene) -> None:
+        """Look at another scene of the same shape and bit depth from the next exposure on.
+
+        Raises
+        ------
+        ValueError
+            Its images are of another kind.
+        """
+        if (scene.shape, scene.bit_depth) != (self._scene.shape, self._scene.bit_depth):
+            raise ValueError(f"a scene of {scene.shape} pixels cannot replace one of {self._scene.shape}")
+        self._scene = scene
+
     def info(self) -> CameraInfo:
         """Return facts about the camera as it is set now."""
         _, _, width, height = self._roi

@@ -11,7 +11,7 @@ from microscoped.simulators.faults import Faults
 from microscoped.simulators.stage import SimulatedStage, StageModel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from microscoped.drivers.protocols import Clock
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class SimulatedMicroscope:
-    """A camera and a focus stage before a scene; satisfies ``Microscope``.
+    """A camera and a focus stage before a scene; satisfies ``Microscope`` and ``FieldStepper``.
 
     The devices outlive a closing, as real ones do: after re-opening the stage is where it was, plus its drift.
 
@@ -29,6 +29,8 @@ class SimulatedMicroscope:
         What stands before the camera.
     stage_model
         What the stage can do; the default is a good stage.
+    more_scenes
+        Other fields of the specimen, with images of the same shape, that `step_field` shows in turn.
     clock, sleep
         Time; give a ``ManualClock`` and its ``sleep`` to wait for nothing.
     faults
@@ -46,6 +48,7 @@ class SimulatedMicroscope:
         scene: Scene,
         stage_model: StageModel | None = None,
         *,
+        more_scenes: Sequence[Scene] = (),
         clock: Clock = time.perf_counter_ns,
         sleep: Callable[[float], None] = time.sleep,
         faults: Faults | None = None,
@@ -57,7 +60,8 @@ class SimulatedMicroscope:
         buffer_frames: int = 64,
     ) -> None:
         self.faults = faults if faults is not None else Faults()
-        self._scene = scene
+        self._scenes = (scene, *more_scenes)
+        self._field = 0
         self._stage = SimulatedStage(stage_model, clock=clock, seed=seed, faults=self.faults)
         self._camera = SimulatedCamera(
             scene,
@@ -85,6 +89,13 @@ class SimulatedMicroscope:
         self._require_open()
         return self._stage
 
+    def step_field(self) -> bool:
+        """Show the next field; see ``FieldStepper``."""
+        self._require_open()
+        self._field = (self._field + 1) % len(self._scenes)
+        self._camera.look_at(self._scenes[self._field])
+        return len(self._scenes) > 1
+
     def describe(self) -> Mapping[str, str]:
         """Return what this is, for people; only while open."""
         self._require_open()
@@ -95,7 +106,7 @@ class SimulatedMicroscope:
                 f"{model.speed_um_s:g} µm/s, range {model.low_um:g} … {model.high_um:g} µm, "
                 f"backlash {model.backlash_um:g} µm, jitter {model.jitter_um:g} µm"
             ),
-            **self._scene.describe(),
+            **self._scenes[self._field].describe(),
         }
 
     def __enter__(self) -> Self:

@@ -218,6 +218,10 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
                 changes["config_file"] = str(folder / microscope.config_file)
             changes["adapter_paths"] = tuple(folder / path for path in microscope.adapter_paths)
     updated: dict[str, Any] = {"microscope": microscope.model_copy(update=changes)}
+    pair = config.focus.pair
+    if pair.calibration is not None:
+        pair = pair.model_copy(update={"calibration": folder / pair.calibration})
+        updated["focus"] = config.focus.model_copy(update={"pair": pair})
     if config.journal.folder is not None:
         updated["journal"] = config.journal.model_copy(update={"folder": folder / config.journal.folder})
     if config.log.folder is not None:

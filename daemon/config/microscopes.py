@@ -76,6 +76,8 @@ class SimulatedConfig(Section):
         Height and width of a frame.
     range_um
         Half width of the rendered z-stack around focus.
+    fields
+        How many fields of the specimen there are; ``calibrate.next`` shows the next one.
     max_fps
         Highest frame rate.
     through_micromanager
@@ -90,6 +92,7 @@ class SimulatedConfig(Section):
     colour: bool = False
     shape_px: tuple[Annotated[int, Field(ge=64, le=4096)], Annotated[int, Field(ge=64, le=4096)]] = (512, 512)
     range_um: Positive = 12.0
+    fields: Annotated[int, Field(ge=1, le=50)] = 1
     max_fps: Positive = 100.0
     through_micromanager: bool = False
     stage: SimulatedStageConfig = SimulatedStageConfig()

@@ -23,8 +23,12 @@ Roi = tuple[
 
 
 class OpticsConfig(Section):
-    """What is known of the optics; ``null`` where unknown. ``check`` prints what follows from it."""
+    """What is known of the optics; ``null`` where unknown. ``check`` prints what follows from it.
 
+    `objective` is a name: a calibration holds for the objective that it was made with.
+    """
+
+    objective: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     na: Positive | None = None
     wavelength_nm: Positive | None = None
     immersion_index: Positive = 1.0
@@ -138,6 +142,9 @@ class FocusPairConfig(Section):
         Which of two planes in a field is the focus: the one nearest to the second image, or the upper or lower one.
     backend
         What runs the network (see ``docs/engines.md``).
+    calibration
+        Folder with the calibrations of this microscope; by default ``calibrations`` in the system's place for programs'
+        data. ``auto`` uses pairs only with an accepted one that matches.
     """
 
     enabled: bool = True
@@ -145,6 +152,7 @@ class FocusPairConfig(Section):
     tiles: Annotated[int, Field(ge=1, le=400)] = 25
     choose: Literal["nearest", "upper", "lower"] = "nearest"
     backend: Literal["auto", "onnxruntime", "tensorrt_rtx", "tensorrt", "openvino"] = "onnxruntime"
+    calibration: Path | None = None
 
 
 class FocusHoldConfig(Section):

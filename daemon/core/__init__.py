@@ -3,7 +3,7 @@
 from microscoped.daemon.core.effects import Effect
 from microscoped.daemon.core.inputs import Input, Now, Peer
 from microscoped.daemon.core.modes import Mode
-from microscoped.daemon.core.state import FocusDefaults, Settings, State
+from microscoped.daemon.core.state import FocusDefaults, PairDefaults, Settings, State
 from microscoped.daemon.core.step import step
 
-__all__ = ["Effect", "FocusDefaults", "Input", "Mode", "Now", "Peer", "Settings", "State", "step"]
+__all__ = ["Effect", "FocusDefaults", "Input", "Mode", "Now", "PairDefaults", "Peer", "Settings", "State", "step"]

@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING
 
 from microscoped.daemon.core import inputs as heard_of
 from microscoped.daemon.core.effects import ClearTimer, Exit, HaltStage, Offer, PublishFrame
-from microscoped.daemon.core.handlers import camera, focus, session, stage
+from microscoped.daemon.core.handlers import calibrate, camera, focus, hold, session, stage
 from microscoped.daemon.core.modes import Mode
-from microscoped.daemon.core.state import CameraView, FocusWork, MoveWork, Outcome, SnapWork, StageView
+from microscoped.daemon.core.state import (
+    CalibrateWork,
+    CameraView,
+    FocusWork,
+    HoldWork,
+    MoveWork,
+    Outcome,
+    SnapWork,
+    StageView,
+)
 from microscoped.daemon.protocol import AlarmCode
 from microscoped.daemon.protocol.events import FrameData, frame_topic
 from microscoped.daemon.protocol.ops import FrameResult, PositionResult, StateResult
@@ -77,7 +86,7 @@ def _opened(turn: Turn, heard: HardwareOpened) -> None:
         hardware_open=True,
         description=dict(heard.description),
         stage=StageView(heard.stage_name, heard.z_um, focus_direction=settings.motion.focus_direction),
-        camera=CameraView(info=heard.camera, settings=heard.settings),
+        camera=CameraView(info=heard.camera, info_binning=heard.settings.binning or 1, settings=heard.settings),
     )
     expected_um = settings.expected_z_um
     if turn.state.mode is Mode.STARTING:
@@ -101,6 +110,7 @@ def _position_seen(turn: Turn, heard: PositionSeen) -> None:
     before_um = turn.state.stage.z_um
     session.note_position(turn, heard.z_um)
     if heard.moved:
+        hold.see_moved(turn)
         detail = f"the stage is at {heard.z_um:g} µm (it was at {before_um:g}) though nobody here moved it"
         turn.alarm(AlarmCode.STAGE_MOVED, detail, {"z_um": heard.z_um, "from_um": before_um})
 
@@ -133,8 +143,10 @@ def _command_ended(turn: Turn, ended: CommandEnded) -> None:
             stage.advance(turn, task, ended)
         case SnapWork():
             camera.advance(turn, task, ended)
-        case FocusWork():
+        case FocusWork() | HoldWork():
             focus.command_ended(turn, task, ended)
+        case CalibrateWork():
+            calibrate.command_ended(turn, task, ended)
 
 
 def _answer(turn: Turn, pending: Pending, ended: CommandEnded) -> None:
@@ -161,6 +173,7 @@ def _frame(turn: Turn, frame: FrameData, command: str | None) -> None:
             view, frames=view.frames + 1, lost=view.lost + frame.lost_before, newest_ns=frame.exposure_start_ns
         )
     )
+    frame = hold.see_frame(turn, frame)
     if frame.streamed:
         camera.add_streamed(turn, frame)
     else:

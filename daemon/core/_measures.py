@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from microscoped.daemon.core.handlers import focus, session
-from microscoped.daemon.core.state import EngineView, FocusWork
+from microscoped.daemon.core.handlers import calibrate, focus, hold, session
+from microscoped.daemon.core.state import CalibrateWork, EngineView, FocusWork, HoldWork
 from microscoped.daemon.core.watchdogs import watch_over
 from microscoped.daemon.protocol import AlarmCode
 from microscoped.daemon.protocol.events import HEARTBEAT_TOPIC, HeartbeatData, MeasureData, measure_topic
@@ -33,8 +33,10 @@ def measure_ended(turn: Turn, ended: MeasureEnded) -> None:
             z_um=frame.z_um if frame else None,
             latency_ms=ended.latency_ms,
         )
-        turn.publish(measure_topic(ended.engine), data, (ended.frame,))
+        turn.publish(measure_topic(ended.engine), data, (*ended.earlier, ended.frame))
         turn.watch(AlarmCode.FAULT_ENGINE, broken=False, detail=f"{ended.engine} measures again")
+        if ended.request is None and ended.engine == focus.ENGINE and frame is not None:
+            hold.see_score(turn, frame, ended.values["score"])
     elif ended.error is not None and ended.request is None:
         turn.watch(AlarmCode.FAULT_ENGINE, broken=True, detail=ended.error.detail)
     if ended.request is None:
@@ -42,8 +44,10 @@ def measure_ended(turn: Turn, ended: MeasureEnded) -> None:
     pending = turn.settle(ended.request)
     if pending is not None and pending.task is not None:
         task = turn.state.tasks[pending.task]
-        if isinstance(task.work, FocusWork):
+        if isinstance(task.work, FocusWork | HoldWork):
             focus.measured(turn, task, ended)
+        elif isinstance(task.work, CalibrateWork):
+            calibrate.measured(turn, task, ended)
 
 
 def frame_skipped(turn: Turn, heard: FrameSkipped) -> None:

@@ -93,12 +93,15 @@ class Measure:
         Which engine, and which frame.
     options
         What the engine must know of this frame, and settings that differ from the configured ones.
+    earlier
+        Frames that belong to the measurement and were exposed before, in that order.
     """
 
     request: str
     engine: str
     frame: str
     options: Mapping[str, JsonValue]
+    earlier: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,6 +159,8 @@ class MeasureEnded:
         What it measured, or ``None`` with an `error`.
     latency_ms
         From offering to result.
+    earlier
+        Frames that belong to the measurement and were exposed before, in that order.
     """
 
     engine: str
@@ -167,6 +169,7 @@ class MeasureEnded:
     values: Mapping[str, JsonValue] | None
     latency_ms: float
     error: ErrorBody | None = None
+    earlier: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,26 +4,72 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from pydantic import JsonValue
 
 from microscoped.daemon.core.arbiter import Claim
 from microscoped.daemon.core.inputs import Peer
 from microscoped.daemon.core.modes import Mode
-from microscoped.daemon.focus import Sample, SearchSettings
+from microscoped.daemon.core.works import (
+    CalibrateWork,
+    FocusWork,
+    HoldWork,
+    Method,
+    MoveWork,
+    Outcome,
+    PairWork,
+    SnapWork,
+    TaskState,
+    Work,
+)
+from microscoped.daemon.focus import Approach, PairCheck
 from microscoped.daemon.protocol import AlarmCode, ErrorBody
 from microscoped.daemon.protocol.events import FrameData
 from microscoped.drivers.optics import Optics
 from microscoped.drivers.protocols import CameraInfo, CameraSettings, FocusDirection
 from microscoped.drivers.safety import MotionSettings
 
-TaskState: TypeAlias = Literal["accepted", "running", "done", "failed", "cancelled", "preempted"]
+
+@dataclass(frozen=True, slots=True)
+class PairDefaults:
+    """What focus from a pair of images works with.
+
+    Parameters
+    ----------
+    dof_um, delta_um
+        Depth of field, and the distance between the two images.
+    pixel_size_um
+        Size of an unbinned camera pixel in the specimen; ``None``: what the driver says.
+    model, model_sha256
+        The network.
+    calibrated, why_not
+        Whether an accepted calibration of this microscope is there, or why not: ``auto`` uses pairs only with one.
+    channel, binning, approach, sign
+        What the calibration holds for: ``None`` for whatever there is. `sign` is +1 where the plane in focus moves
+        along the light as ``z_um`` rises.
+    """
+
+    dof_um: float
+    delta_um: float
+    pixel_size_um: float | None
+    model: str
+    model_sha256: str
+    calibrated: bool = False
+    why_not: str = ""
+    channel: str | None = None
+    binning: int | None = None
+    approach: Approach | None = None
+    sign: Literal[-1, 1] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FocusDefaults:
-    """What ``focus.run`` uses where the request does not say (see `FocusRunParams`)."""
+    """What ``focus.run`` uses where the request does not say (see `FocusRunParams`).
+
+    `no_pair` says why there is no focus from pairs where `pair` is ``None``; `hold_per_min` bounds the excursions of
+    ``focus.hold``.
+    """
 
     range_um: float
     tolerance_um: float
@@ -33,6 +79,9 @@ class FocusDefaults:
     roi: tuple[int, int, int, int] | None
     max_images: int
     offsets_um: Mapping[str, float]
+    pair: PairDefaults | None = None
+    no_pair: str = "it is switched off in the configuration (focus.pair.enabled)"
+    hold_per_min: int = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +96,8 @@ class Settings:
         The rules of motion, as the configuration says them.
     optics
         What is known of the optics; ``None`` where a figure is missing.
+    objective
+        Its name, for calibrations.
     focus
         Defaults of ``focus.run``.
     engines
@@ -69,6 +120,7 @@ class Settings:
     motion: MotionSettings
     focus: FocusDefaults
     optics: Optics | None = None
+    objective: str | None = None
     engines: tuple[str, ...] = ()
     frame_allowance_s: float = 2.0
     ring: int = 16
@@ -124,69 +176,6 @@ class Lease:
     holder: str
     expires_ns: int
     user: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class MoveWork:
-    """A move under way."""
-
-    target_um: float
-
-
-@dataclass(frozen=True, slots=True)
-class SnapWork:
-    """A snap under way."""
-
-
-@dataclass(frozen=True, slots=True)
-class FocusWork:
-    """A focus run under way.
-
-    Parameters
-    ----------
-    search, options
-        How it searches, and what the sharpness engine is told.
-    start_um, offset_um, began_ns
-        Where it began; what is added at the end; when it began.
-    warnings
-        What a reader of the report must know.
-    samples
-        What was measured so far: the whole state of the search.
-    phase
-        What it waits for.
-    images, moves, travel_um
-        What it has cost.
-    frame
-        The frame being measured.
-    outcome
-        How the task will end once the stage has come home.
-    """
-
-    search: SearchSettings
-    options: Mapping[str, JsonValue]
-    start_um: float
-    offset_um: float
-    began_ns: int
-    warnings: tuple[str, ...] = ()
-    samples: tuple[Sample, ...] = ()
-    phase: Literal["moving", "snapping", "measuring", "homing"] = "moving"
-    images: int = 0
-    moves: int = 0
-    travel_um: float = 0.0
-    frame: str | None = None
-    outcome: Outcome | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a task ends."""
-
-    state: TaskState
-    result: Mapping[str, JsonValue] | None = None
-    error: ErrorBody | None = None
-
-
-Work: TypeAlias = MoveWork | SnapWork | FocusWork
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,9 +239,10 @@ class StageView:
 
 @dataclass(frozen=True, slots=True)
 class CameraView:
-    """What is known of the camera."""
+    """What is known of the camera; `info` is from when it was opened, with this `info_binning`."""
 
     info: CameraInfo | None = None
+    info_binning: int = 1
     settings: CameraSettings = field(default_factory=CameraSettings)
     streaming: bool = False
     frames: int = 0
@@ -275,6 +265,14 @@ class WatchView:
     """What the watchdogs remember: for each engine, measured frames at the last heartbeat and since when none came."""
 
     engines: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PairWatch:
+    """What the checks of the last pairs said, and why ``auto`` does not use pairs any more; empty where it may."""
+
+    checks: tuple[PairCheck, ...] = ()
+    suspended: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +319,7 @@ class State:
     history: tuple[Mapping[str, JsonValue], ...] = ()
     alarms: frozenset[AlarmCode] = frozenset()
     watches: WatchView = field(default_factory=WatchView)
+    pair_watch: PairWatch = PairWatch()
 
     def frame(self, frame: str) -> FrameData | None:
         """The header of a frame that is still kept."""
@@ -333,14 +332,20 @@ class State:
 
 
 __all__ = [
+    "CalibrateWork",
     "CameraView",
     "EngineView",
     "FocusDefaults",
     "FocusWork",
     "FrameWait",
+    "HoldWork",
     "Lease",
+    "Method",
     "MoveWork",
     "Outcome",
+    "PairDefaults",
+    "PairWatch",
+    "PairWork",
     "Pending",
     "ReplyTo",
     "Seen",

@@ -12,7 +12,7 @@ from microscoped.daemon.core._hardware import hardware_heard, note_fault
 from microscoped.daemon.core._measures import frame_skipped, heartbeat, measure_ended
 from microscoped.daemon.core._revoked import revoke
 from microscoped.daemon.core.effects import Effect, Exit
-from microscoped.daemon.core.handlers import HANDLERS, camera, lease, session, tasks
+from microscoped.daemon.core.handlers import HANDLERS, camera, hold, lease, session, tasks
 from microscoped.daemon.core.modes import TABLE, Mode
 from microscoped.daemon.core.retries import is_retry
 from microscoped.daemon.core.state import Outcome, ReplyTo
@@ -72,6 +72,7 @@ def step(state: State, heard: Input, now: Now) -> tuple[State, tuple[Effect, ...
             session.close(turn, heard.reason)
         case _:
             hardware_heard(turn, heard)
+    hold.tend(turn)
     _settle_mode(turn)
     return turn.state, tuple(turn.effects)
 
@@ -86,8 +87,10 @@ def _request(turn: Turn, peer: Peer, request: Request) -> None:
             return
         ask = _checked(turn, to, op, request)
         if request.dry_run:
-            HANDLERS[request.op](Turn(turn.state, turn.now), ask)
-            turn.reply(to, DryRun())
+            trial = Turn(turn.state, turn.now)
+            HANDLERS[request.op](trial, ask)
+            begun = (task for name, task in trial.state.tasks.items() if name not in turn.state.tasks)
+            turn.reply(to, DryRun(plan=next((dict(task.progress) for task in begun), {})))
         else:
             before = turn.state, len(turn.effects)
             try:
@@ -146,6 +149,8 @@ def _timer(turn: Turn, timer: str) -> None:
             session.stop_is_stuck(turn)
         case "lease":
             lease.expire(turn)
+        case "hold":
+            hold.timer_fired(turn, timer)
         case "close":
             turn.do(Exit(1))
 

@@ -204,13 +204,15 @@ class Turn:
         self.do(Submit(build(command)))
         return command
 
-    def measure(self, engine: str, frame: str, options: Mapping[str, JsonValue], *, task: str) -> None:
-        """Have an engine measure a frame for a task."""
+    def measure(
+        self, engine: str, frame: str, options: Mapping[str, JsonValue], *, task: str, earlier: Sequence[str] = ()
+    ) -> None:
+        """Have an engine measure a frame for a task, together with frames that were exposed `earlier`."""
         request = self.new_id()
         due_ns = self.now.mono_ns + SILENCE_NS
         self.expect(request, Pending(op=engine, due_ns=due_ns, task=task))
         self.do(SetTimer(f"silent.{request}", due_ns))
-        self.do(Measure(request, engine, frame, options))
+        self.do(Measure(request, engine, frame, options, tuple(earlier)))
 
     def expect(self, name: str, pending: Pending) -> None:
         """Remember who waits for `name`."""

@@ -11,6 +11,7 @@ from microscoped.daemon.focus._types import (
     SearchResult,
     SearchSettings,
 )
+from microscoped.daemon.focus.calibration import SWEEP_DOF, CalibrationPlan, Leg
 from microscoped.daemon.focus.direction import light_sign
 from microscoped.daemon.focus.pair import (
     FURTHEST_DOF,
@@ -32,10 +33,13 @@ from microscoped.daemon.focus.search import propose
 __all__ = [
     "FURTHEST_DOF",
     "NEAREST_DOF",
+    "SWEEP_DOF",
     "Approach",
+    "CalibrationPlan",
     "Confirmation",
     "Extremum",
     "ExtremumChoice",
+    "Leg",
     "PairCheck",
     "PairEvent",
     "PairPolicy",

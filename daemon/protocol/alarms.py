@@ -26,6 +26,8 @@ class AlarmCode(StrEnum):
     LOOP_LAG = "watch.loop_lag"
     DISK = "watch.disk"
     SUBSCRIBER_GAP = "watch.subscriber_gap"
+    FOCUS_LOST = "focus.hold_lost"
+    FOCUS_PAIR = "focus.pair_untrusted"
     JOURNAL_ENDED = "journal.ended"
     RESTARTED = "supervisor.restarted"
 
@@ -106,6 +108,14 @@ GUIDE: dict[AlarmCode, AlarmGuide] = {
     AlarmCode.SUBSCRIBER_GAP: AlarmGuide(
         "A client asked for events that it had missed.",
         "Its connection or it itself is too slow: subscribe to fewer topics, or read faster.",
+    ),
+    AlarmCode.FOCUS_LOST: AlarmGuide(
+        "Several excursions of focus.hold in a row found no focus. It goes on; the stage stays in the last plane.",
+        "Look at the specimen and the light; run focus.run; release the hold if there is nothing to focus on.",
+    ),
+    AlarmCode.FOCUS_PAIR: AlarmGuide(
+        "Pairs of images do not find the focus where the next pair sees it. The method auto uses them no more.",
+        "Look at the light and the specimen; calibrate anew, or restart the daemon to try them again.",
     ),
     AlarmCode.JOURNAL_ENDED: AlarmGuide(
         "The journal could not be written any more; the daemon goes on without it.",

@@ -80,6 +80,9 @@ class FrameData(Message):
         Number within its stream, and frames lost just before it.
     streamed
         Whether it belongs to a stream.
+    off_plane
+        Whether it was exposed away from the plane that ``focus.hold`` keeps: in motion, or further from it than twice
+        the tolerance of the focus.
     """
 
     frame: str
@@ -97,6 +100,7 @@ class FrameData(Message):
     number: int
     lost_before: int
     streamed: bool
+    off_plane: bool = False
 
 
 class MeasureData(Message):
@@ -134,7 +138,12 @@ class TaskData(Message):
     state
         ``running``, then one of ``done``, ``failed``, ``cancelled``, ``preempted``.
     progress
-        How far it is; of ``focus.run``: ``images``, and the last ``z_um`` and ``score``.
+        How far it is. Of ``focus.run``: ``images``, ``method``, and the last ``z_um`` with ``score`` or ``defocus_um``.
+        Of ``focus.hold``: ``rounds`` and ``failed``, ``plane_um``, why an excursion is ``due`` and what it is
+        ``blocked`` by, and what the ``last`` one reported.
+        Of ``calibrate.run``: ``phase`` (in ``waiting`` it waits for ``calibrate.next``), ``field`` of ``fields``, how
+        many were ``accepted`` and ``rejected``, ``images`` of at most ``images_most``, ``dose_ms``, what it is
+        ``doing``; at its start the plan.
     result
         What it reports at its end (see the op); a search that failed reports too.
     error

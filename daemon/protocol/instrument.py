@@ -188,6 +188,37 @@ class OpticsFacts(Message):
     sampling_px: float | None = None
 
 
+class PairFacts(Message):
+    """What focus from a pair of images works with.
+
+    Parameters
+    ----------
+    dof_um, delta_um
+        Depth of field, and the distance between the two images.
+    pixel_size_um
+        Size of an unbinned camera pixel in the specimen; ``null``: what the driver says.
+    model, model_sha256
+        The network.
+    calibrated, why_not
+        Whether an accepted calibration of this microscope is there, or why not.
+    channel, binning, approach, sign
+        What the calibration holds for; ``null`` for whatever there is. `sign` is 1 where the plane in focus moves along
+        the light as ``z_um`` rises.
+    """
+
+    dof_um: float
+    delta_um: float
+    pixel_size_um: float | None
+    model: str
+    model_sha256: str
+    calibrated: bool
+    why_not: str
+    channel: str | None
+    binning: int | None
+    approach: Literal["increasing", "decreasing"] | None
+    sign: Literal[-1, 1] | None
+
+
 class FocusFacts(Message):
     """What ``focus.run`` does where the request does not say.
 
@@ -209,6 +240,10 @@ class FocusFacts(Message):
         Give up after so many.
     offsets_um
         Added to the focus, by channel.
+    pair, no_pair
+        Focus from a pair of images, or why there is none.
+    hold_per_min
+        Most excursions of ``focus.hold`` within a minute.
     """
 
     range_um: float
@@ -219,6 +254,9 @@ class FocusFacts(Message):
     roi: tuple[int, int, int, int] | None
     max_images: int
     offsets_um: dict[str, float]
+    pair: PairFacts | None = None
+    no_pair: str = ""
+    hold_per_min: int = 6
 
 
 class EngineStatus(Message):
@@ -242,6 +280,7 @@ __all__ = [
     "EngineStatus",
     "FocusFacts",
     "OpticsFacts",
+    "PairFacts",
     "StageFacts",
     "StageStatus",
 ]

@@ -97,9 +97,11 @@ class FocusRunParams(Message):
     Parameters
     ----------
     method
-        ``search``: Brent's method on a sharpness score.
+        ``search``: Brent's method on a sharpness score. ``pair``: two images tell where the focus is, and another pair
+        confirms it; where none does, the search takes over. ``auto``: pairs with an accepted calibration that holds
+        for this channel and binning, else the search.
     range_um
-        Half width of the search around the present position.
+        Half width of the search around the present position; pairs do not lead beyond it either.
     tolerance_um
         How exactly the focus is wanted.
     extremum
@@ -110,13 +112,79 @@ class FocusRunParams(Message):
         The channel that will be imaged next: its configured offset is added at the end.
     """
 
-    method: Literal["search"] = "search"
+    method: Literal["auto", "pair", "search"] = "auto"
     range_um: Annotated[Number, Field(gt=0, le=10_000)] | None = None
     tolerance_um: Annotated[Number, Field(gt=0, le=1_000)] | None = None
     extremum: Literal["max", "min", "auto"] | None = None
     metric: Name | None = None
     roi: Region | None = None
     channel: Name | None = None
+
+
+class FocusHoldParams(Message):
+    """Parameters of ``focus.hold``; at least one of the first three is needed, and any of them starts an excursion.
+
+    Parameters
+    ----------
+    every_frames
+        After so many frames of the stream, exposed in the plane.
+    every_s
+        After so many seconds.
+    score_drop
+        When the sharpness score has fallen by this part since the last excursion (risen, where focus is the minimum of
+        contrast). Needs the sharpness engine on every frame.
+    method
+        As in ``focus.run``, but pairs that settle nothing are not followed by a search: the stage returns to the plane.
+    channel
+        The channel that is imaged: its configured offset is added.
+    """
+
+    every_frames: Annotated[StrictInt, Field(ge=1, le=1_000_000)] | None = None
+    every_s: Annotated[Number, Field(ge=0.1, le=86_400)] | None = None
+    score_drop: Annotated[Number, Field(ge=0.01, le=0.9)] | None = None
+    method: Literal["auto", "pair", "search"] = "auto"
+    channel: Name | None = None
+
+
+class CalibrateRunParams(Message):
+    """Parameters of ``calibrate.run``.
+
+    Parameters
+    ----------
+    what
+        ``focus``: focus from pairs of images.
+    fields
+        Fields of the specimen with a focus that are wanted: two thirds to fit to, the others to judge by. After each
+        the task waits for ``calibrate.next``.
+    range_um, extremum
+        Of the search in each field, as in ``focus.run``.
+    channel
+        Name of the light that is on; the calibration holds for it alone.
+    delta_dof
+        Distance between the two images in depths of field; by default the configured one.
+    dose_budget_ms
+        Most exposure in all: where the calibration could take more it is refused.
+    """
+
+    what: Literal["focus"] = "focus"
+    fields: Annotated[StrictInt, Field(ge=3, le=50)] = 6
+    range_um: Annotated[Number, Field(gt=0, le=10_000)] | None = None
+    extremum: Literal["max", "min", "auto"] | None = None
+    channel: Name | None = None
+    delta_dof: Annotated[Number, Field(ge=0.6, le=3.8)] | None = None
+    dose_budget_ms: Annotated[Number, Field(gt=0)] | None = None
+
+
+class CalibrateNextParams(Message):
+    """Parameters of ``calibrate.next``.
+
+    Parameters
+    ----------
+    task
+        The calibration that waits for another field.
+    """
+
+    task: TaskId
 
 
 class EventsSinceParams(Message):
@@ -192,9 +260,12 @@ class TaskCancelParams(Message):
 
 
 __all__ = [
+    "CalibrateNextParams",
+    "CalibrateRunParams",
     "CameraSetParams",
     "Empty",
     "EventsSinceParams",
+    "FocusHoldParams",
     "FocusRunParams",
     "FrameGetParams",
     "LeaseParams",

@@ -42,9 +42,13 @@ class DryRun(Message):
     ----------
     dry_run
         That it was one.
+    plan
+        What would be done, where the op tells: of ``calibrate.run`` depth of field, distance of the two images, number
+        of images, exposure in all, and range.
     """
 
     dry_run: Literal[True] = True
+    plan: dict[str, JsonValue] = {}
 
 
 class PingResult(Message):
@@ -306,108 +310,17 @@ class TaskListResult(Message):
     tasks: list[TaskData]
 
 
-class MoveOutcome(Message):
-    """What a ``stage.move`` that is done reports.
-
-    Parameters
-    ----------
-    target_um, z_um
-        What was asked for, and what the stage reads back at rest.
-    approached
-        Whether the final leg ran in the sense of the approach.
-    moves, travel_um
-        Commanded moves and length of the way, overshoot and split steps included.
-    duration_ms
-        From the first command to the end of settling.
-    arrived_ns
-        When the stage had settled, on the daemon's monotonic clock: exposures that began earlier do not count.
-    """
-
-    target_um: float
-    z_um: float
-    approached: bool
-    moves: int
-    travel_um: float
-    duration_ms: float
-    arrived_ns: int
-
-
-class SnapOutcome(Message):
-    """What a ``camera.snap`` that is done reports.
-
-    Parameters
-    ----------
-    frame
-        Id of the frame, for ``frame.get``.
-    """
-
-    frame: str
-
-
-class FocusOutcome(Message):
-    """What a ``focus.run`` reports, whether it is done or failed.
-
-    Parameters
-    ----------
-    method
-        As asked for.
-    focused
-        Whether there is a focus.
-    z_um
-        Where the stage is at the end.
-    focus_z_um
-        Where the focus is, before `offset_um`; ``null`` where none was found.
-    start_um, offset_um
-        Where the search began, and the channel's offset that was added.
-    extremum
-        What the focus was: the ``max`` or the ``min`` of contrast.
-    prominence, noise
-        Height of the extremum over the rest of the curve, and what noise alone would make.
-    reason
-        Why no focus was found.
-    curve
-        What was measured: pairs of z and score, in the order of z.
-    searched_um
-        Lowest and highest z of the search, limits considered.
-    warnings
-        What a reader of the report must know.
-    images, moves, travel_um, duration_ms
-        What it has cost.
-    """
-
-    method: str
-    focused: bool
-    z_um: float | None
-    focus_z_um: float | None
-    start_um: float
-    offset_um: float
-    extremum: str | None
-    prominence: float | None
-    noise: float | None
-    reason: str
-    curve: list[tuple[float, float]]
-    searched_um: tuple[float, float]
-    warnings: list[str]
-    images: int
-    moves: int
-    travel_um: float
-    duration_ms: float
-
-
 __all__ = [
     "Accepted",
     "CameraResult",
     "DescribeResult",
     "DryRun",
     "EventsSinceResult",
-    "FocusOutcome",
     "FrameResult",
     "HelloResult",
     "LeaseResult",
-    "MoveOutcome",
     "PingResult",
     "PositionResult",
-    "SnapOutcome",
     "SnapshotResult",
     "StateResult",
     "StatusResult",

@@ -2,6 +2,18 @@
 
 from microscoped.daemon.runtime.gate import Gate
 from microscoped.daemon.runtime.loop import Keeper, Loop
+from microscoped.daemon.runtime.pair_engine import PairEngine, PairObjective
 from microscoped.daemon.runtime.sockets import CONTROL_BYTES, SUBSCRIBE_BYTES, AddressInUseError, Endpoints, Sockets
 
-__all__ = ["CONTROL_BYTES", "SUBSCRIBE_BYTES", "AddressInUseError", "Endpoints", "Gate", "Keeper", "Loop", "Sockets"]
+__all__ = [
+    "CONTROL_BYTES",
+    "SUBSCRIBE_BYTES",
+    "AddressInUseError",
+    "Endpoints",
+    "Gate",
+    "Keeper",
+    "Loop",
+    "PairEngine",
+    "PairObjective",
+    "Sockets",
+]

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class _Job:
     engine: str
-    frame: str
-    pixels: Pixels
+    frames: tuple[str, ...]
+    pixels: tuple[Pixels, ...]
     options: Mapping[str, Any]
     asked_ns: int
     request: str | None = None
@@ -60,20 +60,21 @@ class EngineThread:
         """Start the thread."""
         self._thread.start()
 
-    def measure(self, request: str, engine: str, frame: str, pixels: Pixels, options: Mapping[str, Any]) -> None:
-        """Measure this very frame, before all that is offered."""
+    def measure(self, request: str, engine: str, frames: Mapping[str, Pixels], options: Mapping[str, Any]) -> None:
+        """Measure these very frames, given in the order of exposure, before all that is offered."""
         with self._wake:
-            self._requests.append(_Job(engine, frame, pixels, options, self._clock(), request))
+            job = _Job(engine, tuple(frames), tuple(frames.values()), options, self._clock(), request)
+            self._requests.append(job)
             self._wake.notify()
 
     def offer(self, engine: str, frame: str, pixels: Pixels, options: Mapping[str, Any]) -> None:
         """Offer a frame: the engine measures the newest one when it is free, and skips those overwritten."""
         with self._wake:
             old = self._offers.pop(engine, None)
-            self._offers[engine] = _Job(engine, frame, pixels, options, self._clock())
+            self._offers[engine] = _Job(engine, (frame,), (pixels,), options, self._clock())
             self._wake.notify()
         if old is not None:
-            self._post(FrameSkipped(engine, old.frame))
+            self._post(FrameSkipped(engine, old.frames[-1]))
 
     def waiting(self) -> int:
         """How many frames wait."""
@@ -111,7 +112,8 @@ class EngineThread:
             except Exception as problem:  # noqa: BLE001 - one engine's fault is reported and must not end the others
                 error = ErrorBody.of(ErrorCode.FAULT_ENGINE, f"{job.engine}: {type(problem).__name__}: {problem}")
             latency_ms = (self._clock() - job.asked_ns) / 1e6
-            self._post(MeasureEnded(job.engine, job.frame, job.request, values, latency_ms, error))
+            *earlier, frame = job.frames
+            self._post(MeasureEnded(job.engine, frame, job.request, values, latency_ms, error, tuple(earlier)))
 
 
 __all__ = ["EngineThread"]

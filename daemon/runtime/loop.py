@@ -305,8 +305,8 @@ class Loop:
             case to_do.Offer():
                 self._engines.offer(effect.engine, effect.frame, self._pixels[effect.frame], effect.options)
             case to_do.Measure():
-                pixels = self._pixels[effect.frame]
-                self._engines.measure(effect.request, effect.engine, effect.frame, pixels, effect.options)
+                frames = {frame: self._pixels[frame] for frame in (*effect.earlier, effect.frame)}
+                self._engines.measure(effect.request, effect.engine, frames, effect.options)
             case to_do.Forget():
                 self._pixels.pop(effect.frame, None)
             case to_do.SetTimer():

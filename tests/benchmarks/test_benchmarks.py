@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
+from importlib import util
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from scipy import optimize
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -16,6 +23,15 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False
     )
+
+
+def module(name: str) -> ModuleType:
+    spec = util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    found = util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
 
 
 @pytest.mark.data
@@ -69,3 +85,67 @@ def test_the_journal_is_weighed_against_none(tmp_path: Path) -> None:
     assert figures["with a journal"]["bytes"] > 100 * figures["with a journal"]["inputs"]
     assert 0 < figures["with a journal"]["recorder_percent"] < 100
     assert figures["without"]["recorder_percent"] == 0
+
+
+@pytest.mark.parametrize(("peak", "tolerance"), [(0.0, 0.3), (4.1, 0.3), (-3.7, 0.3), (7.9, 0.05)])
+def test_the_peer_brent_begins_in_the_middle_and_ends_at_the_peak(peak: float, tolerance: float) -> None:
+    steps = module("_peers").commons_brent(-12.0, 12.0, tolerance)
+    asked = [next(steps)]
+    assert asked == [0.0]
+    with pytest.raises(StopIteration) as end:
+        while True:
+            asked.append(steps.send(1.0 / (1.0 + (asked[-1] - peak) ** 2)))
+    assert abs(end.value.value - peak) <= 3.0 * tolerance
+    assert end.value.value == max(asked, key=lambda z: -abs(z - peak))
+    assert 4 < len(asked) < 25
+
+
+def test_the_peer_brent_takes_the_steps_of_scipys() -> None:
+    def fall(z: float) -> float:
+        return -math.exp(-((z - 2.3) ** 2) / 30.0)
+
+    theirs: list[float] = []
+    optimize.fminbound(lambda z: theirs.append(float(z)) or fall(float(z)), -12.0, 12.0, xtol=3e-2)
+    ours: list[float] = []
+    steps = module("_peers").commons_brent(-12.0, 12.0, 1e-2)
+    with pytest.raises(StopIteration):
+        ours.append(next(steps))
+        while True:
+            ours.append(steps.send(-fall(ours[-1])))
+    # SciPy begins at the golden section, Commons Math in the middle: from there on both close in as fast.
+    assert abs(len(ours) - len(theirs)) <= 3
+    assert abs(ours[-1] - theirs[-1]) <= 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_every_method_of_focusing_begins_at_the_same_places_and_pays_for_all_it_does(tmp_path: Path) -> None:
+    found = tmp_path / "focus.json"
+    done = run(BENCHMARKS / "focus.py", "--quick", "--starts", "2", "--cache", tmp_path / "cache", "--json", found)
+    assert found.exists(), done.stdout + done.stderr
+    figures = json.loads(found.read_text())
+    runs: list[dict[str, Any]] = figures["runs"]
+    by_method: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for one in runs:
+        by_method.setdefault((one["method"], one["score"]), []).append(one)
+    assert {name for name, _ in by_method} == {
+        "pair",
+        "search",
+        "Brent, one-sided",
+        "Brent, two-sided",
+        "OughtaFocus",
+        "JAF(H&P)",
+    }
+    begun = {tuple((one["stage"], one["costs"], one["z_um"]) for one in own) for own in by_method.values()}
+    assert len(begun) == 1
+    for one in runs:
+        exposure_ms, settle_ms = (10.0, 50.0) if one["costs"] == "10 / 50 ms" else (100.0, 200.0)
+        least_ms = one["images"] * (exposure_ms + 10.0) + one["rests"] * settle_ms + one["compute_ms"]
+        assert one["time_ms"] >= least_ms + one["travel_um"] / 0.5 * 0.99
+        assert one["moves"] >= one["rests"]
+        assert one["compute_ms"] > 0
+    assert {row["stage"] for row in figures["rows"]} == {"ideal", "0.5 µm backlash", "jitter and drift"}
+    best = [row for row in figures["rows"] if row["best"] and row["costs"] == "10 / 50 ms"]
+    assert len(best) == 3 * 6
+    assert figures["decision"]["tiles"] == 25
+    assert ("a target was MISSED" in done.stdout) == (done.returncode == 1)

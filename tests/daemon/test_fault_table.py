@@ -18,7 +18,7 @@ from microscoped.models.sharpness import SharpnessEngine
 from microscoped.simulators import StageModel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -34,7 +34,7 @@ class MoodyEngine(SharpnessEngine):
         self.hang_s = 0.0
         self.hog_s = 0.0
 
-    def measure(self, pixels: NDArray[Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
+    def measure(self, frames: Sequence[NDArray[Any]], options: Mapping[str, Any]) -> Mapping[str, Any]:
         if self.fails:
             raise RuntimeError("an injected fault")
         if self.hang_s > 0:
@@ -44,7 +44,7 @@ class MoodyEngine(SharpnessEngine):
             hog_s, self.hog_s = self.hog_s, 0.0
             # One call that holds the interpreter: what a badly written extension does.
             sum(range(int(hog_s * 4e7)))
-        return super().measure(pixels, options)
+        return super().measure(frames, options)
 
 
 @dataclass(frozen=True)

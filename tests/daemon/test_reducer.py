@@ -136,6 +136,7 @@ def test_the_state_table_is_obeyed(mode: Mode, op: str) -> None:
         "events.since": {"topic": "v1.state.", "seq": 0},
         "stage.lease": {"name": "a test"},
         "stage.release": {"token": "none"},
+        "focus.hold": {"every_s": 10},
     }.get(op, {})
     verdict = TABLE[mode][OPS[op].op_class]
     effects = world.ask(op, **params)

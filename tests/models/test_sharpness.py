@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from scipy import ndimage
 
-from microscoped.models.sharpness import METRICS, SharpnessSettings, measure_sharpness
+from microscoped.models.sharpness import METRICS, SharpnessEngine, SharpnessSettings, measure_sharpness
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -154,6 +154,16 @@ def test_what_cannot_be_measured_is_refused(
 def test_wrong_settings_are_refused(figures: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(figures))):
         SharpnessSettings(**figures)
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_the_engine_takes_one_frame(count: int) -> None:
+    engine = SharpnessEngine()
+    frame = np.full((64, 64), 100, np.uint16)
+    assert engine.frames == 1
+    assert engine.measure([frame], {})["mean"] == pytest.approx(100.0)
+    with pytest.raises(ValueError, match=f"{count} frames: sharpness is that of one"):
+        engine.measure([frame] * count, {})
 
 
 @pytest.mark.data

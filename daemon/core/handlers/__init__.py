@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from microscoped.daemon.core.handlers import camera, focus, lease, session, stage, tasks
+from microscoped.daemon.core.handlers import calibrate, camera, focus, hold, lease, session, stage, tasks
 from microscoped.daemon.core.turn import Ask, Turn
 
 Handler: TypeAlias = Callable[[Turn, Ask], None]
@@ -30,6 +30,10 @@ HANDLERS: Mapping[str, Handler] = {
     "camera.stop": camera.stop,
     "frame.get": camera.get_frame,
     "focus.run": focus.run,
+    "focus.hold": hold.hold,
+    "focus.release": hold.release,
+    "calibrate.run": calibrate.run,
+    "calibrate.next": calibrate.next_field,
     "task.get": tasks.get,
     "task.list": tasks.list_all,
     "task.cancel": tasks.cancel,

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from microscoped.daemon.core.effects import SetTimer
-from microscoped.daemon.core.state import FrameWait, Outcome, SnapWork
+from microscoped.daemon.core.state import CalibrateWork, FocusWork, FrameWait, HoldWork, Outcome, SnapWork
 from microscoped.daemon.protocol import ErrorCode, RefusedError
 from microscoped.daemon.protocol.instrument import CameraSettingsData
 from microscoped.daemon.protocol.ops import Accepted, CameraResult, CameraSetParams, FrameGetParams, FrameResult
@@ -64,8 +64,22 @@ def add_snap(turn: Turn, frame: FrameData) -> None:
     """Keep a single frame, and forget the oldest one beyond what is kept."""
     frames = (*turn.state.snaps, frame)
     kept = frames[-turn.state.settings.snaps :]
-    turn.set(snaps=kept)
-    turn.forget_frames([old.frame for old in frames[: len(frames) - len(kept)]])
+    old = frames[: len(frames) - len(kept)]
+    needed = _needed(turn)
+    turn.set(snaps=(*(frame for frame in old if frame.frame in needed), *kept))
+    turn.forget_frames([frame.frame for frame in old])
+
+
+def _needed(turn: Turn) -> frozenset[str]:
+    """Frames of pairs that may still be read: they outlast whatever else is snapped meanwhile."""
+    runs = [
+        task.work.run if isinstance(task.work, HoldWork) else task.work
+        for task in turn.state.tasks.values()
+        if isinstance(task.work, FocusWork | HoldWork)
+    ]
+    pairs = (run.pair.frames for run in runs if run is not None and run.pair is not None)
+    calibrations = (task.work.frames for task in turn.state.tasks.values() if isinstance(task.work, CalibrateWork))
+    return frozenset(frame for frames in (*pairs, *calibrations) for frame in frames)
 
 
 def add_streamed(turn: Turn, frame: FrameData) -> None:

@@ -1,4 +1,7 @@
-"""``focus.run``: the search of `microscoped.daemon.focus`, closed over stage, camera and sharpness engine."""
+"""``focus.run``: pairs and search of `microscoped.daemon.focus`, closed over stage, camera and engines.
+
+The excursions of ``focus.hold`` are such runs, too: then the task holds the run, and sees itself what came of it.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from microscoped.daemon.core.arbiter import Claim, Rank
+from microscoped.daemon.core.handlers import focus_pair
 from microscoped.daemon.core.handlers.camera import keep, submit_snap
-from microscoped.daemon.core.handlers.stage import known_position, submit_move, take_stage
-from microscoped.daemon.core.state import FocusWork, Outcome
-from microscoped.daemon.focus import Probe, Sample, SearchResult, SearchSettings, propose
+from microscoped.daemon.core.handlers.stage import resting_place, submit_move, take_stage
+from microscoped.daemon.core.modes import Mode
+from microscoped.daemon.core.state import FocusWork, HoldWork, Outcome
+from microscoped.daemon.focus import (
+    PairResult,
+    Probe,
+    ReadPair,
+    Sample,
+    SearchResult,
+    SearchSettings,
+    TakeShot,
+    propose,
+    propose_pair,
+)
 from microscoped.daemon.protocol import ErrorBody, ErrorCode, RefusedError
 from microscoped.daemon.protocol.ops import Accepted, FocusRunParams
 from microscoped.drivers.errors import MotionRefusedError
@@ -28,48 +43,74 @@ ENGINE = "sharpness"
 
 
 def run(turn: Turn, ask: Ask) -> None:
-    """Begin a search around the present position."""
-    params: FocusRunParams = ask.params
-    start_um = known_position(turn)
-    defaults = turn.state.settings.focus
-    search = _search_settings(turn, params, start_um)
-    warnings = []
-    range_um = params.range_um or defaults.range_um
-    if search.high_um - search.low_um < 2 * range_um * (1 - 1e-9):
-        warnings.append(f"the limits cut the search to {search.low_um:g} … {search.high_um:g} µm")
-    if turn.state.camera.settings.auto_exposure:
-        warnings.append("auto_exposure is on: scores of unlike exposures hardly compare; switch it off with camera.set")
+    """Begin to focus around the present position."""
+    work = plan(turn, ask.params, fallback=True)
     task = turn.new_id()
     take_stage(turn, Claim(task, ask.to.op, Rank.FOCUS_RUN))
     turn.reply(ask.to, Accepted(task=task))
-    work = FocusWork(
-        search=search,
-        options=_options(params, defaults),
-        start_um=start_um,
-        offset_um=_offset_um(defaults, params.channel),
-        began_ns=turn.now.mono_ns,
-        warnings=tuple(warnings),
-    )
     turn.begin_task(ask, task, work)
-    _next(turn, turn.state.tasks[task], work, ask.not_after_ns)
+    go_on(turn, turn.state.tasks[task], work, ask.not_after_ns)
+
+
+def plan(turn: Turn, params: FocusRunParams, *, fallback: bool) -> FocusWork:
+    """Return a run that has not begun yet.
+
+    Raises
+    ------
+    RefusedError
+        It cannot begin: the stage's position or direction is unknown, or the parameters do not fit.
+    """
+    start_um = resting_place(turn)
+    defaults = turn.state.settings.focus
+    search = _search_settings(turn, params, start_um)
+    options = _options(params, defaults)
+    offset_um = _offset_um(defaults, params.channel)
+    pair, why, warnings = focus_pair.choose(turn, params.method, params.channel, search)
+    range_um = params.range_um or defaults.range_um
+    if search.high_um - search.low_um < 2 * range_um * (1 - 1e-9):
+        warnings = (*warnings, f"the limits cut the search to {search.low_um:g} … {search.high_um:g} µm")
+    if turn.state.camera.settings.auto_exposure:
+        detail = "auto_exposure is on: scores of unlike exposures hardly compare; switch it off with camera.set"
+        warnings = (*warnings, detail)
+    return FocusWork(
+        search=search,
+        options=options,
+        start_um=start_um,
+        offset_um=offset_um,
+        began_ns=turn.now.mono_ns,
+        method="pair" if pair else "search",
+        why=why,
+        pair=pair,
+        fallback=fallback,
+        warnings=warnings,
+    )
+
+
+def run_of(task: Task) -> FocusWork:
+    """The run of a task: of its own, or the excursion of a ``focus.hold``."""
+    work = task.work.run if isinstance(task.work, HoldWork) else task.work
+    assert isinstance(work, FocusWork)  # noqa: S101 - only tasks with a run come here; narrows the type
+    return work
 
 
 def command_ended(turn: Turn, task: Task, ended: CommandEnded) -> None:
     """Go on after a move or a snap."""
-    work = task.work
-    assert isinstance(work, FocusWork)  # noqa: S101 - only focus tasks come here; narrows the type
+    work = run_of(task)
     if ended.error is not None:
         # Stage or camera are in fault, or the move was refused: stay, and say where.
         if work.outcome is not None:
             detail = f"{ended.error.detail} (while returning to the start, {work.start_um:g} µm)"
-            turn.end_task(task, Outcome("failed", work.outcome.result, ErrorBody.of(ended.error.code, detail)))
+            _end(turn, task, work, Outcome("failed", work.outcome.result, ErrorBody.of(ended.error.code, detail)))
+        elif isinstance(task.work, HoldWork) and turn.state.mode is not Mode.FAULT:
+            # A camera that fails once does not end a hold: it goes on in its plane.
+            come_home(turn, task, work, Outcome("failed", _report(turn, work, None), ended.error))
         else:
-            turn.end_task(task, Outcome("failed", _report(turn, work, None), ended.error))
+            _end(turn, task, work, Outcome("failed", _report(turn, work, None), ended.error))
     elif isinstance(ended.value, Arrival):
         arrival = ended.value
         work = replace(work, moves=work.moves + arrival.moves, travel_um=work.travel_um + arrival.travel_um)
         if work.outcome is not None:
-            turn.end_task(task, replace(work.outcome, result=_with_costs(turn, work)))
+            _end(turn, task, work, replace(work.outcome, result=_with_costs(turn, work)))
             return
         _change(turn, task, replace(work, phase="snapping"))
         submit_snap(turn, task.id)
@@ -79,33 +120,38 @@ def command_ended(turn: Turn, task: Task, ended: CommandEnded) -> None:
 
 def measured(turn: Turn, task: Task, ended: MeasureEnded) -> None:
     """Go on after a measurement."""
-    work = task.work
-    assert isinstance(work, FocusWork)  # noqa: S101 - only focus tasks come here; narrows the type
+    work = run_of(task)
     frame = turn.state.frame(ended.frame)
+    pair = work.pair
+    if pair is not None and work.method == "pair":
+        if ended.values is not None and frame is not None:
+            work = replace(work, pair=focus_pair.with_reading(pair, ended.values))
+            _tell(turn, task, work, {"z_um": frame.z_um, "defocus_um": ended.values["defocus_um"]})
+        else:
+            detail = ended.error.detail if ended.error else f"frame {ended.frame} was dropped"
+            work = replace(work, pair=replace(pair, error=detail))
+        go_on(turn, task, work)
+        return
     if ended.error is not None or ended.values is None or frame is None:
         error = ended.error or ErrorBody.of(ErrorCode.FAULT_ENGINE, f"frame {ended.frame} was dropped before its score")
-        _come_home(turn, task, work, Outcome("failed", _report(turn, work, None), error))
+        come_home(turn, task, work, Outcome("failed", _report(turn, work, None), error))
         return
     score, spread = ended.values["score"], ended.values["error"]
     assert isinstance(score, float)  # noqa: S101 - the engine's own contract; narrows the type
     assert isinstance(spread, float)  # noqa: S101 - as above
     sample = Sample(frame.z_um, score, spread)
     work = replace(work, samples=(*work.samples, sample))
-    progress: dict[str, JsonValue] = {"images": work.images, "z_um": sample.z_um, "score": sample.score}
-    task = replace(task, progress=progress, work=work)
-    turn.change_task(task)
-    turn.publish_task(task)
-    _next(turn, task, work)
+    _tell(turn, task, work, {"z_um": sample.z_um, "score": sample.score})
+    go_on(turn, task, work)
 
 
 def cancel(turn: Turn, task: Task, why: str) -> None:
-    """End a search early: the stage returns to its start."""
-    work = task.work
-    assert isinstance(work, FocusWork)  # noqa: S101 - only focus tasks come here; narrows the type
+    """End a run early: the stage returns to its start."""
+    work = run_of(task)
     if work.outcome is None:
         error = ErrorBody.of(ErrorCode.CANCELLED, f"{why}; the stage returns to its start")
         turn.drop_pending(task.id)
-        _come_home(turn, task, work, Outcome("cancelled", _report(turn, work, None), error))
+        come_home(turn, task, work, Outcome("cancelled", _report(turn, work, None), error))
 
 
 def _search_settings(turn: Turn, params: FocusRunParams, start_um: float) -> SearchSettings:
@@ -171,73 +217,153 @@ def _offset_um(defaults: FocusDefaults, channel: str | None) -> float:
     return defaults.offsets_um[channel]
 
 
-def _next(turn: Turn, task: Task, work: FocusWork, not_after_ns: int | None = None) -> None:
-    """Ask the search what to do, and do it; its first step must begin before `not_after_ns`."""
-    step = propose(work.search, work.samples)
-    if isinstance(step, Probe):
-        _change(turn, task, replace(work, phase="moving"))
-        submit_move(turn, task.id, step.z_um, Origin.AUTOMATIC, not_after_ns)
+def go_on(turn: Turn, task: Task, work: FocusWork, not_after_ns: int | None = None) -> None:
+    """Ask pairs or search what to do, and do it; the first step of a run must begin before `not_after_ns`."""
+    if work.pair is not None and work.method == "pair":
+        step = propose_pair(work.pair.policy, work.pair.history)
+        if work.pair.error:
+            _without_pairs(turn, task, work, work.pair.error)
+        elif isinstance(step, TakeShot):
+            _visit(turn, task, work, step.z_um, not_after_ns)
+        elif isinstance(step, ReadPair):
+            _change(turn, task, replace(work, phase="measuring", frame=work.pair.frames[step.second]))
+            focus_pair.ask(turn, task.id, work.pair, step)
+        else:
+            focus_pair.note_checks(turn, step.checks, work.pair.policy.dof_um)
+            if step.focused and step.z_um is not None:
+                _settle(turn, task, work, step.z_um, _report(turn, work, step))
+            else:
+                _without_pairs(turn, task, work, step.reason)
         return
-    report = _report(turn, work, step)
-    if not step.focused:
-        error = ErrorBody.of(ErrorCode.NOT_FOCUSED, f"{step.reason}; the stage returns to {work.start_um:g} µm")
-        _come_home(turn, task, work, Outcome("failed", report, error))
-        return
-    target_um = step.z_um + work.offset_um
+    found = propose(work.search, work.samples)
+    if isinstance(found, Probe):
+        _change(turn, task, replace(work, phase="moving", targets=work.targets + 1))
+        submit_move(turn, task.id, found.z_um, Origin.AUTOMATIC, not_after_ns)
+    elif found.focused:
+        _settle(turn, task, work, found.z_um, _report(turn, work, found))
+    else:
+        _give_up(turn, task, work, found)
+
+
+def _visit(turn: Turn, task: Task, work: FocusWork, z_um: float, not_after_ns: int | None) -> None:
+    """Take an image at `z_um`; where the stage is there already, without a move."""
+    if _is_here(turn, z_um):
+        _change(turn, task, replace(work, phase="snapping"))
+        submit_snap(turn, task.id, not_after_ns)
+    else:
+        _change(turn, task, replace(work, phase="moving", targets=work.targets + 1))
+        submit_move(turn, task.id, z_um, Origin.AUTOMATIC, not_after_ns)
+
+
+def _without_pairs(turn: Turn, task: Task, work: FocusWork, reason: str) -> None:
+    """Search, where that is allowed, because pairs have not settled it."""
+    if work.fallback:
+        go_on(turn, task, replace(work, method="search", why=f"pairs did not settle it: {reason}"))
+    else:
+        _give_up(turn, task, work, None, reason)
+
+
+def _give_up(turn: Turn, task: Task, work: FocusWork, found: SearchResult | None, reason: str = "") -> None:
+    """There is no focus: return to the start."""
+    told = found.reason if found else reason
+    report = {**_report(turn, work, found), "reason": told}
+    error = ErrorBody.of(ErrorCode.NOT_FOCUSED, f"{told}; the stage returns to {work.start_um:g} µm")
+    come_home(turn, task, work, Outcome("failed", report, error))
+
+
+def _settle(turn: Turn, task: Task, work: FocusWork, focus_um: float, report: dict[str, JsonValue]) -> None:
+    """There is a focus: go there, with the channel's offset."""
+    target_um = focus_um + work.offset_um
     try:
         check_target(turn.state.settings.motion, target_um)
     except MotionRefusedError as refusal:
-        error = ErrorBody.of(refusal.code, f"{refusal} (focus at {step.z_um:g} µm, offset {work.offset_um:g} µm)")
-        _come_home(turn, task, work, Outcome("failed", report, error))
+        error = ErrorBody.of(refusal.code, f"{refusal} (focus at {focus_um:g} µm, offset {work.offset_um:g} µm)")
+        come_home(turn, task, work, Outcome("failed", report, error))
         return
     done = Outcome("done", {**report, "z_um": target_um})
-    here = turn.state.stage.z_um
-    if here is not None and abs(here - target_um) <= turn.state.settings.motion.arrival_tolerance_um:
-        turn.end_task(task, done)
+    if _is_here(turn, target_um):
+        _end(turn, task, work, done)
     else:
         _go(turn, task, work, target_um, done)
 
 
+def _is_here(turn: Turn, z_um: float) -> bool:
+    here = turn.state.stage.z_um
+    return here is not None and abs(here - z_um) <= turn.state.settings.motion.arrival_tolerance_um
+
+
 def _snapped(turn: Turn, task: Task, work: FocusWork, frame: str) -> None:
-    """Have the frame scored; a frame that was exposed while the stage moved never counts."""
+    """Have the frame measured; a frame that was exposed while the stage moved never counts."""
     found = keep(turn, frame)
     if found is None or found.moving:
         submit_snap(turn, task.id)
         return
-    _change(turn, task, replace(work, phase="measuring", images=work.images + 1, frame=frame))
+    work = replace(work, images=work.images + 1, frame=frame)
+    if work.pair is not None and work.method == "pair":
+        pair = focus_pair.with_shot(work.pair, frame, found.z_um, found.exposure_ms)
+        work = replace(work, pair=pair)
+        _change(turn, task, work)
+        go_on(turn, task, work)
+        return
+    _change(turn, task, replace(work, phase="measuring"))
     turn.measure(ENGINE, frame, {**work.options, "bit_depth": found.bit_depth}, task=task.id)
 
 
-def _come_home(turn: Turn, task: Task, work: FocusWork, outcome: Outcome) -> None:
+def come_home(turn: Turn, task: Task, work: FocusWork, outcome: Outcome) -> None:
     """Return to the start, then end."""
     _go(turn, task, work, work.start_um, outcome)
 
 
 def _go(turn: Turn, task: Task, work: FocusWork, z_um: float, outcome: Outcome) -> None:
-    _change(turn, task, replace(work, phase="homing", outcome=outcome))
+    _change(turn, task, replace(work, phase="homing", targets=work.targets + 1, outcome=outcome))
     submit_move(turn, task.id, z_um, Origin.AUTOMATIC)
 
 
 def _change(turn: Turn, task: Task, work: FocusWork) -> None:
-    turn.change_task(replace(turn.state.tasks[task.id], work=work))
+    """Put the run in its place."""
+    now = turn.state.tasks[task.id]
+    turn.change_task(replace(now, work=replace(now.work, run=work) if isinstance(now.work, HoldWork) else work))
 
 
-def _report(turn: Turn, work: FocusWork, result: SearchResult | None) -> dict[str, JsonValue]:
+def _tell(turn: Turn, task: Task, work: FocusWork, progress: dict[str, JsonValue]) -> None:
+    """Publish how far a run is; an excursion of a hold is told of at its end."""
+    _change(turn, task, work)
+    now = turn.state.tasks[task.id]
+    if not isinstance(now.work, HoldWork):
+        told = replace(now, progress={"images": work.images, "method": work.method, **progress})
+        turn.change_task(told)
+        turn.publish_task(told)
+
+
+def _end(turn: Turn, task: Task, work: FocusWork, outcome: Outcome) -> None:
+    """End the task; or leave the outcome to the ``focus.hold`` that the run belongs to."""
+    now = turn.state.tasks[task.id]
+    if isinstance(now.work, HoldWork):
+        turn.drop_pending(task.id)
+        _change(turn, task, replace(work, phase="ended", outcome=outcome))
+    else:
+        turn.end_task(now, outcome)
+
+
+def _report(turn: Turn, work: FocusWork, result: SearchResult | PairResult | None) -> dict[str, JsonValue]:
     """What a run has found and what it has cost."""
-    curve = result.curve if result else tuple(sorted(work.samples, key=lambda sample: sample.z_um))
+    found = result if isinstance(result, SearchResult) else None
+    curve = found.curve if found else tuple(sorted(work.samples, key=lambda sample: sample.z_um))
     return {
-        "method": "search",
+        "method": work.method,
+        "why": work.why,
         "focused": result is not None and result.focused,
         "z_um": turn.state.stage.z_um,
         "focus_z_um": result.z_um if result and result.focused else None,
         "start_um": work.start_um,
         "offset_um": work.offset_um,
-        "extremum": result.extremum if result else None,
-        "prominence": result.prominence if result else None,
-        "noise": result.noise if result else None,
+        "extremum": found.extremum if found else None,
+        "prominence": found.prominence if found else None,
+        "noise": found.noise if found else None,
         "reason": result.reason if result else "",
         "curve": [[sample.z_um, sample.score] for sample in curve],
         "searched_um": [work.search.low_um, work.search.high_um],
+        **focus_pair.report(work.pair),
         "warnings": list(work.warnings),
         **_costs(turn, work),
     }
@@ -252,6 +378,7 @@ def _with_costs(turn: Turn, work: FocusWork) -> dict[str, JsonValue]:
 def _costs(turn: Turn, work: FocusWork) -> dict[str, JsonValue]:
     return {
         "images": work.images,
+        "targets": work.targets,
         "moves": work.moves,
         "travel_um": work.travel_um,
         "duration_ms": (turn.now.mono_ns - work.began_ns) / 1e6,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from microscoped.daemon.core.arbiter import Claim, Rank, contend
-from microscoped.daemon.core.state import MoveWork, Outcome
+from microscoped.daemon.core.state import HoldWork, MoveWork, Outcome
 from microscoped.daemon.core.turn import plain
 from microscoped.daemon.protocol import ErrorBody, ErrorCode, RefusedError
 from microscoped.daemon.protocol.ops import Accepted, MoveParams
@@ -35,7 +35,7 @@ def move(turn: Turn, ask: Ask) -> None:
     """Begin a move."""
     params: MoveParams = ask.params
     start_um = known_position(turn)
-    target_um = start_um + params.z_um if params.relative else params.z_um
+    target_um = resting_place(turn) + params.z_um if params.relative else params.z_um
     try:
         check_move(turn.state.settings.motion, start_um, target_um, Origin.CLIENT)
     except MotionRefusedError as error:
@@ -75,8 +75,21 @@ def known_position(turn: Turn) -> float:
     return z_um
 
 
+def resting_place(turn: Turn) -> float:
+    """Where the stage is; during an excursion of ``focus.hold`` the plane that it returns to.
+
+    Raises
+    ------
+    RefusedError
+        Code ``not_ready``, as above.
+    """
+    z_um = known_position(turn)
+    work = turn.state.tasks[turn.state.claim.task].work if turn.state.claim else None
+    return work.run.start_um if isinstance(work, HoldWork) and work.run is not None else z_um
+
+
 def take_stage(turn: Turn, claim: Claim) -> None:
-    """Claim the stage, and end the task that is preempted by it.
+    """Claim the stage, and end the task that is preempted by it; ``focus.hold`` is only suspended.
 
     Raises
     ------
@@ -84,19 +97,26 @@ def take_stage(turn: Turn, claim: Claim) -> None:
         Code ``busy``.
     """
     preempted = contend(turn.state.claim, claim)
-    if preempted is not None:
+    holder = turn.state.tasks[preempted.task] if preempted is not None else None
+    if holder is not None and isinstance(holder.work, HoldWork):
+        turn.drop_pending(holder.id)
+        due = f"{claim.op} interrupted it"
+        turn.change_task(replace(holder, work=replace(holder.work.without_run(), plane_um=None, due=due)))
+    elif holder is not None:
         error = ErrorBody.of(ErrorCode.PREEMPTED, f"{claim.op} took the stage", {"by": claim.op, "task": claim.task})
-        turn.end_task(turn.state.tasks[preempted.task], Outcome("preempted", error=error))
+        turn.end_task(holder, Outcome("preempted", error=error))
     turn.claim_stage(claim)
 
 
-def submit_move(turn: Turn, task: str, z_um: float, origin: Origin, not_after_ns: int | None = None) -> None:
-    """Send the stage somewhere for a task."""
+def submit_move(
+    turn: Turn, task: str, z_um: float, origin: Origin, not_after_ns: int | None = None, *, direct: bool = False
+) -> None:
+    """Send the stage somewhere for a task; a `direct` move arrives as it comes (see `MoveTo`)."""
     motion = turn.state.settings.motion
     legs = len(way_points(motion, turn.state.stage.z_um or 0.0, z_um))
     turn.set(stage=replace(turn.state.stage, moving=True))
     turn.submit(
-        lambda command: MoveTo(id=command, z_um=z_um, origin=origin, not_after_ns=not_after_ns),
+        lambda command: MoveTo(id=command, z_um=z_um, origin=origin, direct=direct, not_after_ns=not_after_ns),
         op="move",
         own_time_s=legs * motion.timeout_s + motion.settle_ms / 1000,
         task=task,

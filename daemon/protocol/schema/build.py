@@ -29,10 +29,12 @@ from microscoped.daemon.protocol.instrument import (
     EngineStatus,
     FocusFacts,
     OpticsFacts,
+    PairFacts,
     StageFacts,
     StageStatus,
 )
 from microscoped.daemon.protocol.ops import OPS, DryRun, OpClass, Scope, TopicValue
+from microscoped.daemon.protocol.outcomes import PairData
 from microscoped.daemon.protocol.schema.docstrings import meanings, summary
 from microscoped.daemon.protocol.strict_json import MAX_BYTES, MAX_DEPTH
 
@@ -62,6 +64,8 @@ PARTS: tuple[Model, ...] = (
     EngineStatus,
     FocusFacts,
     OpticsFacts,
+    PairData,
+    PairFacts,
     StageFacts,
     StageStatus,
 )

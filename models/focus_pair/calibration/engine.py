@@ -130,8 +130,9 @@ class CalibrationEngine:
         Two frames, the ``earlier`` one first. ``delta_um``. Answers as ``focus_pair`` does, with the fit applied.
     ``finish``
         The verdict. ``moves_um`` (distances from the focus, ``None`` without an answer), ``reasons`` (that speak
-        against it already), ``unswept`` (numbers of fields without a sweep, and why), ``conditions``, ``made``, ``images``, ``dose_ms``. Writes the file; an accepted
-        calibration takes effect at once. Answers with the file's ``path`` and content without the head.
+        against it already), ``unswept`` (numbers of fields without a sweep, and why), ``conditions``, ``made``,
+        ``images``, ``dose_ms``. Writes the file; an accepted calibration takes effect at once. Answers with the file's
+        ``path`` and content without the head.
 
     Parameters
     ----------
@@ -293,11 +294,13 @@ class CalibrationEngine:
 
     def _stage(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
         run = self._running()
+        if run.flank is None or not run.seen:
+            raise ValueError("the stage was not watched: visit the flank first")
         sweep = run.sweep
         apart = float(np.median(np.diff(sweep.t_s))) if len(sweep.t_s) > 1 else 0.0
         sweep_s = sweep.t_s[-1] - sweep.t_s[0] if sweep.t_s else 0.0
         dof_um = run.engine.settings.optics.dof_um
-        run.stage = stage_figures(run.seen, int(options["approach_sign"]), apart, sweep_s)
+        run.stage = stage_figures(run.seen, _passed(sweep, run.flank), int(options["approach_sign"]), apart, sweep_s)
         faults = stage_faults(run.stage, self._setup.bars, dof_um, float(options["overshoot_um"]))
         return {**run.stage.model_dump(mode="json"), "faults": faults}
 
@@ -415,6 +418,13 @@ def _read(
         contents=told.contents,
         centres=inputs.centres,
     )
+
+
+def _passed(sweep: _Sweep, flank: Flank) -> tuple[float, float]:
+    """Return when the sweep passed the middle of its flank, and where that is."""
+    order = np.argsort(sweep.z_um)
+    z, t = np.array(sweep.z_um)[order], np.array(sweep.t_s)[order]
+    return float(np.interp(flank.middle_um, z, t)), flank.middle_um
 
 
 def _thumbnail(plane: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -95,8 +95,8 @@ class StageFigures(BaseModel):
         Whether the play was within what the flank can tell; else it is larger.
     jitter_um
         Standard deviation of arrivals from the side of the approach, beyond what noise makes of images at rest.
-    drift_um_s
-        How fast the focal plane moves in the resting specimen.
+    drift_um_s, drift_error_um_s
+        How fast the focal plane moves in the resting specimen, and its standard error.
     pair_s, sweep_s
         How long one pair and one sweep take.
     noise_um
@@ -113,6 +113,7 @@ class StageFigures(BaseModel):
     backlash_seen: bool
     jitter_um: float
     drift_um_s: float
+    drift_error_um_s: float
     pair_s: float
     sweep_s: float
     noise_um: float
@@ -141,13 +142,17 @@ def flank_of(z_um: Sequence[float], scores: Sequence[float], focus_um: float, do
     return Flank(z[stretch][rising], logs[stretch][rising])
 
 
-def stage_figures(seen: Sequence[Seen], approach_sign: int, pair_s: float, sweep_s: float) -> StageFigures:
+def stage_figures(
+    seen: Sequence[Seen], swept: tuple[float, float], approach_sign: int, pair_s: float, sweep_s: float
+) -> StageFigures:
     """Return what the visits tell.
 
     Parameters
     ----------
     seen
         All visits, in the order of time.
+    swept
+        When the sweep passed the same place, in seconds, and where that was: long before, so that slow drift shows.
     approach_sign
         +1 where arrivals are rising.
     pair_s, sweep_s
@@ -155,10 +160,10 @@ def stage_figures(seen: Sequence[Seen], approach_sign: int, pair_s: float, sweep
     """
     rest = [one for one in seen if one.kind == "rest"]
     forward = [one for one in seen if one.kind != "reverse"]
-    times = np.array([one.t_s for one in forward])
-    places = np.array([one.z_um for one in forward])
-    drift = float(np.polyfit(times - times.mean(), places, 1)[0]) if np.ptp(times) > 0 else 0.0
-    level = float(places.mean() - drift * times.mean())
+    # Images at rest share one arrival, and its error.
+    arrivals = [swept, (_mean([one.t_s for one in rest]), _mean([one.z_um for one in rest]))]
+    arrivals += [(one.t_s, one.z_um) for one in forward if one.kind == "return"]
+    drift, error, level = _trend(arrivals)
     noise = _deviation([one.z_um - drift * one.t_s for one in rest])
     returned = _deviation([one.z_um - drift * one.t_s for one in forward if one.kind == "return"])
     reverse = [one for one in seen if one.kind == "reverse"]
@@ -169,6 +174,7 @@ def stage_figures(seen: Sequence[Seen], approach_sign: int, pair_s: float, sweep
         backlash_seen=all(one.inside for one in reverse),
         jitter_um=float(np.sqrt(max(returned**2 - noise**2, 0.0))),
         drift_um_s=drift,
+        drift_error_um_s=error,
         pair_s=pair_s,
         sweep_s=sweep_s,
         noise_um=noise,
@@ -185,8 +191,9 @@ def stage_faults(figures: StageFigures, bars: Bars, dof_um: float, overshoot_um:
             f"the stage does not come back: {figures.lost:.0%} of the images after a return are not of the place they "
             "left; let the specimen and the stand come to rest, and look for slip"
         )
-    pair_dof = abs(figures.drift_um_s) * figures.pair_s / dof_um
-    sweep_dof = abs(figures.drift_um_s) * figures.sweep_s / dof_um
+    certain_um_s = max(abs(figures.drift_um_s) - 2.0 * figures.drift_error_um_s, 0.0)
+    pair_dof = certain_um_s * figures.pair_s / dof_um
+    sweep_dof = certain_um_s * figures.sweep_s / dof_um
     if pair_dof > bars.drift_dof:
         faults.append(
             f"drift of {figures.drift_um_s:.2g} µm/s is {pair_dof:.2f} DoF during a pair (at most {bars.drift_dof:g}); "
@@ -204,6 +211,23 @@ def stage_faults(figures: StageFigures, bars: Bars, dof_um: float, overshoot_um:
             "moves do not end from one side; raise it"
         )
     return faults
+
+
+def _trend(arrivals: Sequence[tuple[float, float]]) -> tuple[float, float, float]:
+    """Return slope, its standard error, and the value at time 0 of the straight line through arrivals."""
+    times, places = np.array(arrivals, float).T
+    middle = float(times.mean())
+    spread = float(np.sum((times - middle) ** 2))
+    if times.size < 3 or spread == 0.0:
+        return 0.0, 0.0, float(places.mean())
+    slope = float(np.sum((times - middle) * (places - places.mean())) / spread)
+    left = places - places.mean() - slope * (times - middle)
+    error = float(np.sqrt(np.sum(left**2) / (times.size - 2) / spread))
+    return slope, error, float(places.mean()) - slope * middle
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values))
 
 
 def _deviation(values: Sequence[float]) -> float:

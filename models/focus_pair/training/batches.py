@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 REFRESH_BATCHES = 20
 """Batches after which a process looks for stacks that have been rendered since."""
+FLUORESCENCE_PART = 0.25
+"""Part of the draws of incoherent stacks, which are two fifths of all, that are fluorescence."""
 PERIOD = TILE * WORKING_SAMPLING
 
 
@@ -55,7 +57,8 @@ def make_batch(stacks: list[Stack], size: int, rng: np.random.Generator, banks: 
     labels = np.empty(size, np.float32)
     for k in range(size):
         stack = stacks[int(rng.integers(len(stacks)))]
-        conditions = Conditions.draw(rng, stack.codes.shape[0], PERIOD)
+        fluorescence = FLUORESCENCE_PART if stack.image_formation == "incoherent" else 0.0
+        conditions = Conditions.draw(rng, stack.codes.shape[0], PERIOD, fluorescence=fluorescence)
         images[k], scalars[k], labels[k] = draw_tile(stack, conditions, rng, banks)
     return Batch(images, scalars, labels)
 

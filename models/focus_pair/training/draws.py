@@ -43,6 +43,9 @@ class Conditions:
         The colour that a monochrome camera sees; ``None`` for colour frames (and for stacks with one colour).
     reverse_colours
         Blue, green, red instead of red, green, blue.
+    fluorescence, background
+        Whether what absorbs shines instead, and the light that comes from elsewhere, relative to what a clear field
+        gives in brightfield. For incoherent stacks only.
     creep
         How far the second image moved sideways, in samples of the working grid, along rows and columns.
     sensor
@@ -59,6 +62,8 @@ class Conditions:
     chromatic_dof: tuple[float, float, float] = (0.0, 0.0, 0.0)
     mono_channel: int | None = None
     reverse_colours: bool = False
+    fluorescence: bool = False
+    background: float = 0.0
     creep: tuple[float, float] = (0.0, 0.0)
     sensor: SensorModel = SensorModel()  # noqa: RUF009 (frozen)
     transform: int = 0
@@ -70,8 +75,27 @@ class Conditions:
         return self.first_dof + self.delta_dof * (1.0 + self.delta_error)
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, colours: int, period: int, delta_dof: float | None = None) -> Conditions:
-        """Draw conditions for a stack of so many colours and so many samples along each side."""
+    def draw(
+        cls,
+        rng: np.random.Generator,
+        colours: int,
+        period: int,
+        delta_dof: float | None = None,
+        fluorescence: float = 0.0,
+    ) -> Conditions:
+        """Draw conditions for a stack.
+
+        Parameters
+        ----------
+        rng
+            Source of randomness.
+        colours, period
+            Of the stack: how many colours, and samples along each side.
+        delta_dof
+            Distance of the two images; left out, the default or at random.
+        fluorescence
+            Part of the draws that are fluorescence.
+        """
         if delta_dof is None:
             delta_dof = DELTA_DOF if rng.uniform() < 0.6 else float(rng.uniform(*DELTA_RANGE_DOF))
         mono = colours == 3 and rng.uniform() < 0.3
@@ -90,6 +114,8 @@ class Conditions:
             chromatic_dof=(float(chromatic[0]), float(chromatic[1]), float(chromatic[2])),
             mono_channel=channel if mono else None,
             reverse_colours=bool(rng.uniform() < 0.15),
+            fluorescence=bool(rng.uniform() < fluorescence),
+            background=float(rng.uniform(0.01, 0.3)),
             creep=(float(rng.uniform(-0.5, 0.5)), float(rng.uniform(-0.5, 0.5))) if rng.uniform() < 0.7 else (0.0, 0.0),
             sensor=draw_sensor(rng),
             transform=int(rng.integers(8)),
@@ -124,6 +150,9 @@ def take_pair(
         light[:, k] = (weights[:, used] @ planes).reshape(2, *stack.codes.shape[2:])
     if any(conditions.creep):
         light[1] = shifted(light[1], conditions.creep)
+    if conditions.fluorescence:
+        # 1 − Σ a ⊛ PSF is what a weakly absorbing specimen leaves of the light; if it shines, it gives Σ a ⊛ PSF.
+        light = np.maximum(1.0 - light, 0.0) + np.float32(conditions.background)
     light = _moved(light, conditions)
     first, second = (expose(image, conditions.sensor, rng, banks) for image in light)
     return first, second

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from microscoped.daemon.client import Scope
     from microscoped.daemon.core import Effect, Input, Now
     from tests.conftest import Rig
 
@@ -113,6 +114,15 @@ def test_a_field_without_a_meaning_is_not_let_through() -> None:
         meanings(Silent)
 
 
+def hold_once(scope: Scope) -> dict[str, Any]:
+    """Hold the focus until it was found once; return what is reported at the end."""
+    task = scope.request("focus.hold", every_s=3600, method="search")["task"]
+    while not scope.request("task.get", task=task)["task"]["progress"].get("rounds"):
+        pass
+    scope.request("focus.release")
+    return scope.wait(task)
+
+
 def test_what_a_daemon_says_is_what_the_schema_promises(start_rig: Callable[..., Rig]) -> None:
     """Every reply, event and outcome of a life with moves, snaps and a search, against the closed models."""
     said: list[Effect] = []
@@ -126,6 +136,7 @@ def test_what_a_daemon_says_is_what_the_schema_promises(start_rig: Callable[...,
         "stage.move": scope.run("stage.move", z_um=2.0),
         "camera.snap": scope.run("camera.snap"),
         "focus.run": scope.run("focus.run"),
+        "focus.hold": hold_once(scope),
     }
     assert set(outcomes) == {name for name, op in OPS.items() if op.outcome}
     for name, outcome in outcomes.items():
@@ -184,7 +195,7 @@ OP = ("x-microscoped", "ops", "stage.move")
 PING_OP = {"summary": "", "class": "read", "scope": "read", "scope_with_keys": "read", "dry_run": False}
 PING_OP |= {"params": {"$ref": REF + "Empty"}, "result": {"$ref": REF + "PingResult"}}  # type: ignore[dict-item]
 
-TWO_METHODS = {"enum": ["search", "pair"], "type": "string", "default": "search"}
+MORE_METHODS = {"enum": ["auto", "pair", "search", "guess"], "type": "string", "default": "auto"}
 ONE_EXTREMUM = {"anyOf": [{"enum": ["max"], "type": "string"}, {"type": "null"}], "default": None}
 
 CHANGES: dict[str, tuple[Edit, Level]] = {
@@ -240,7 +251,7 @@ CHANGES: dict[str, tuple[Edit, Level]] = {
         Level.MAJOR,
     ),
     "a choice more": (
-        put("$defs", "FocusRunParams", "properties", "method", value=TWO_METHODS),
+        put("$defs", "FocusRunParams", "properties", "method", value=MORE_METHODS),
         Level.MINOR,
     ),
     "a choice less": (

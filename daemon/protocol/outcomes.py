@@ -1,0 +1,240 @@
+"""What tasks report at their end. Schema and documents are made from the docstrings."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import JsonValue
+
+from microscoped.daemon.protocol.envelope import Message
+
+
+class MoveOutcome(Message):
+    """What a ``stage.move`` that is done reports.
+
+    Parameters
+    ----------
+    target_um, z_um
+        What was asked for, and what the stage reads back at rest.
+    approached
+        Whether the final leg ran in the sense of the approach.
+    moves, travel_um
+        Commanded moves and length of the way, overshoot and split steps included.
+    duration_ms
+        From the first command to the end of settling.
+    arrived_ns
+        When the stage had settled, on the daemon's monotonic clock: exposures that began earlier do not count.
+    """
+
+    target_um: float
+    z_um: float
+    approached: bool
+    moves: int
+    travel_um: float
+    duration_ms: float
+    arrived_ns: int
+
+
+class SnapOutcome(Message):
+    """What a ``camera.snap`` that is done reports.
+
+    Parameters
+    ----------
+    frame
+        Id of the frame, for ``frame.get``.
+    """
+
+    frame: str
+
+
+class PairData(Message):
+    """One pair of images that was read.
+
+    Parameters
+    ----------
+    first_z_um, z_um
+        Where the first and the second image were taken.
+    defocus_um
+        How far the second lies above the focus; ``null`` where the engine abstained.
+    interval_um
+        90 % interval of it.
+    reason
+        Why it abstained.
+    mean_ratio
+        Brightness of the second over that of the first.
+    frames
+        Their ids.
+    """
+
+    first_z_um: float
+    z_um: float
+    defocus_um: float | None
+    interval_um: tuple[float, float] | None
+    reason: str
+    mean_ratio: float
+    frames: tuple[str, str]
+
+
+class FocusOutcome(Message):
+    """What a ``focus.run`` reports, whether it is done or failed.
+
+    Parameters
+    ----------
+    method, why
+        What found it or was tried last, ``pair`` or ``search``, and why that.
+    focused
+        Whether there is a focus.
+    z_um
+        Where the stage is at the end.
+    focus_z_um
+        Where the focus is, before `offset_um`; ``null`` where none was found.
+    start_um, offset_um
+        Where it began, and the channel's offset that was added.
+    extremum
+        What a search found: the ``max`` or the ``min`` of contrast.
+    prominence, noise
+        Height of the extremum over the rest of the curve, and what noise alone would make.
+    reason
+        Why no focus was found.
+    curve
+        What a search measured: pairs of z and score, in the order of z.
+    searched_um
+        Lowest and highest z allowed, limits considered.
+    confirmation
+        How a focus from pairs was confirmed: ``pair`` by the second pair, ``another_pair`` by one more, ``corrected``
+        by one that agreed and moved the stage once more. ``null`` for a search.
+    interval_um
+        90 % interval around a focus from pairs.
+    pairs, retakes
+        The pairs that were read, and images that were taken again because the light had changed within a pair.
+    planes_um
+        Where the last pair saw two planes, both; else none.
+    warnings
+        What a reader of the report must know.
+    images, targets
+        Images taken, and places that the stage was sent to.
+    moves, travel_um, duration_ms
+        Commanded moves (overshoot and split steps included), length of the way, and time.
+    """
+
+    method: str
+    why: str = ""
+    focused: bool
+    z_um: float | None
+    focus_z_um: float | None
+    start_um: float
+    offset_um: float
+    extremum: str | None
+    prominence: float | None
+    noise: float | None
+    reason: str
+    curve: list[tuple[float, float]]
+    searched_um: tuple[float, float]
+    confirmation: Literal["pair", "another_pair", "corrected"] | None = None
+    interval_um: tuple[float, float] | None = None
+    pairs: list[PairData] = []
+    retakes: int = 0
+    planes_um: list[float] = []
+    warnings: list[str]
+    images: int
+    targets: int = 0
+    moves: int
+    travel_um: float
+    duration_ms: float
+
+
+class HoldOutcome(Message):
+    """What a ``focus.hold`` reports at its end.
+
+    Parameters
+    ----------
+    rounds, failed
+        Excursions that ended, and how many of them found no focus.
+    z_um
+        Where the stage is.
+    plane_um
+        The plane that was kept; ``null`` where it is not known.
+    last
+        What the last excursion reported, as ``focus.run`` does.
+    images, moves, travel_um, duration_ms
+        What it has cost.
+    """
+
+    rounds: int
+    failed: int
+    z_um: float | None
+    plane_um: float | None
+    last: FocusOutcome | None
+    images: int
+    moves: int
+    travel_um: float
+    duration_ms: float
+
+
+class CalibrateOutcome(Message):
+    """What a ``calibrate.run`` that is done reports. Lengths named ``dof`` are in depths of field.
+
+    Parameters
+    ----------
+    accepted, reasons
+        The verdict, and what speaks against it.
+    path
+        The calibration's file; ``null`` where no field could be swept.
+    dof_um, delta_um
+        Depth of field, and the distance between the two images.
+    rung
+        What it took: ``nothing``, a ``line``, or a linear ``head`` on the network's features.
+    sign, slope, offset_dof, interval_factor
+        What is corrected: the direction of the stage, a straight line, and the width of the intervals.
+    stage
+        What the stage does: play, positioning error, drift, noise, flicker.
+    fields
+        Each field's focus and figures, or why it was rejected.
+    before, fitted, after
+        Figures of pairs: of the judging fields without correction, of the fitted ones left out in turn, and of the
+        judging fields with correction.
+    closed_loop
+        What became of real moves by one pair each.
+    rejected, warnings
+        Fields without a focus, and what a reader must know.
+    z_um, start_um
+        Where the stage is at the end, and where it began.
+    images, dose_ms, moves, travel_um, duration_ms
+        What it has cost.
+    """
+
+    accepted: bool
+    reasons: list[str]
+    path: str | None
+    dof_um: float
+    delta_um: float
+    rung: Literal["nothing", "line", "head"]
+    sign: Literal[-1, 1]
+    slope: float
+    offset_dof: float
+    interval_factor: float | None
+    stage: dict[str, JsonValue] | None
+    fields: list[dict[str, JsonValue]]
+    before: dict[str, JsonValue] | None
+    fitted: dict[str, JsonValue] | None
+    after: dict[str, JsonValue] | None
+    closed_loop: dict[str, JsonValue] | None
+    rejected: list[str]
+    warnings: list[str]
+    z_um: float | None
+    start_um: float
+    images: int
+    dose_ms: float
+    moves: int
+    travel_um: float
+    duration_ms: float
+
+
+__all__ = [
+    "CalibrateOutcome",
+    "FocusOutcome",
+    "HoldOutcome",
+    "MoveOutcome",
+    "PairData",
+    "SnapOutcome",
+]
