@@ -85,8 +85,20 @@ def _row(runs: Sequence[dict[str, Any]], dof_um: float) -> dict[str, Any]:
         "within_half": float(np.mean(errors <= dof_um / 2)),
         "within_half_of_sharpest": float(np.mean(from_sharpest <= dof_um / 2)),
         "beyond_dof": float(np.mean(errors > dof_um)),
+        "by_specimen": _by_specimen(runs, dof_um),
         "ends": dict(Counter(run["end"] for run in runs).most_common()),
     }
+
+
+def _by_specimen(runs: Sequence[dict[str, Any]], dof_um: float) -> list[dict[str, float]]:
+    """Return the part of each specimen's runs that ends within half a depth of field of its middle and sharpest."""
+    return [
+        {
+            zero: float(np.mean([abs(run[key]) <= dof_um / 2 for run in runs if run["specimen"] == specimen]))
+            for zero, key in ZEROS.items()
+        }
+        for specimen in sorted({run["specimen"] for run in runs})
+    ]
 
 
 def _spread(values: Sequence[float] | np.ndarray) -> dict[str, float]:
@@ -135,6 +147,14 @@ def tables(figures: dict[str, Any], console: Console) -> None:
             shown = [row for row in figures["rows"] if row["stage"] == stage.name and row["costs"] == costs.name]
             if shown:
                 console.print(_table(f"{stage.name}, {costs.name}", [row for row in shown if row["best"]]))
+    ours = _best(figures["rows"], STAGES[0].name, OURS)["by_specimen"]
+    for slide, within in zip(figures["specimens"], ours, strict=True):
+        where = ", ".join(f"{score} {at:+.2f}" for score, at in slide["sharpest_um"].items())
+        parts = " / ".join(f"{part:.0%}" for part in within.values())
+        console.print(
+            f"{slide['name']:20} sharpest at {where} µm; {OURS}, {STAGES[0].name} stage, within ½ DoF of middle / "
+            f"sharpest: {parts}"
+        )
     found = figures["decision"]
     rates = ", ".join(f"{name} {rate:.0f}" for name, rate in found["tiles_per_s"].items())
     console.print(
@@ -153,11 +173,11 @@ def _table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
     fast, slow = COSTS
     table = Table(title=f"{title} ({rows[0]['runs']} starts)", title_justify="left")
     table.add_column("method", no_wrap=True)
-    heads = ("images", "moves", "travel µm", "dose ms", "computing ms", f"s at {fast.name}", f"s at {slow.name}")
-    errors = ("|error| µm", "p95", "≤ ½ DoF", "> 1 DoF", "from sharpest", "≤ ½ DoF")
+    heads = ("images", "moves", "travel\nµm", "dose\nms", "computing\nms", f"s at\n{fast.name}", f"s at\n{slow.name}")
+    errors = ("|error|\nµm", "p95\nµm", "≤ ½ DoF", "> 1 DoF", "from\nsharpest µm", "≤ ½ DoF\nof sharpest")
     for name in (*heads, *errors):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("ends")
+    table.add_column("ends", min_width=24)
     for row in rows:
         main_setting = row["costs"] == fast.name
         times = [row["ms"] if main_setting else None, row["slow_ms"] if main_setting else row["ms"]]
@@ -228,14 +248,8 @@ def plot(runs: Sequence[dict[str, Any]], dof_um: float, path: Path, zero: str = 
         place = "focus" if zero == "middle" else "the sharpest plane"
         panels[0].set_ylabel(f"distance from {place} at the end, µm")
         panels[0].set_yticks([0.01, 0.1, 1, 10], ["0.01", "0.1", "1", "10"])
-        panels[0].annotate(
-            "½ depth of field",
-            (widest, dof_um / 2),
-            xytext=(0, 3),
-            textcoords="offset points",
-            ha="right",
-            fontsize=8.5,
-        )
+        label = {"xytext": (0, 3), "textcoords": "offset points", "ha": "right", "fontsize": 9}
+        panels[0].annotate("½ DoF", (widest, dof_um / 2), **label)
         handles, names = panels[0].get_legend_handles_labels()
         chart.legend(handles, names, loc="outside lower center", ncols=len(COLOURS), frameon=False, fontsize=9.5)
         chart.savefig(path, dpi=200, transparent=True)

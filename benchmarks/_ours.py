@@ -63,7 +63,7 @@ def pair_focus(scope: Scope, engine: Engine, dof_um: float, range_um: float) -> 
         elif step.focused and step.z_um is not None:
             scope.go(step.z_um)
             names = {"pair": "verified", "another_pair": "another pair", "corrected": "corrected"}
-            return names[str(step.confirmation)]
+            return names.get(str(step.confirmation), str(step.confirmation))
         else:
             break
     return "search" if search_focus(scope, dof_um, range_um, centre_um=start_um) == "done" else "no focus"

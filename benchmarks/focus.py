@@ -7,8 +7,8 @@ errors (σ 0.1 µm) that drifts by 0.1 µm/s. Charged are exposure, readout (10 
 wall time of the method's own computing, at two settings: 10 ms exposures and 50 ms settling; 100 ms and 200 ms.
 
 The error is that of the optical position at the end from the middle of the specimen, which no method is told. Dyes
-also refract a little, by which the sharpest plane lies a few tenths of a micrometre away: the columns beside it tell the
-error from that (mean of both scores without noise). Failures stay in all figures.
+also refract a little, by which the sharpest plane lies a few tenths of a micrometre away: the columns beside it tell
+the error from that (mean of both scores without noise). Failures stay in all figures.
 
 - *pair*: the daemon's policy with the shipped network, with its checks, and its search where pairs do not settle it.
 - *search*: the daemon's search alone.
@@ -140,7 +140,7 @@ def main() -> int:
         arguments.json.write_text(json.dumps(plain(figures)), encoding="utf-8")
     if arguments.plot:
         plot(figures["runs"], OPTICS.dof_um, arguments.plot, arguments.zero)
-    tables(figures, Console(width=190, highlight=False))
+    tables(figures, Console(width=220, highlight=False))
     return 0 if all(target["met"] for target in figures["targets"]) else 1
 
 

@@ -118,7 +118,7 @@ def _simulated(config: Config) -> SimulatedMicroscope:
             )
             return SimulatedMicroscope(
                 first,
-                _stage_model(chosen.stage),
+                _stage_model(chosen.stage, light_sign(chosen.stage.focus_direction) or 1),
                 more_scenes=others,
                 pixel_size_um=optics.pixel_size_um,
                 max_fps=chosen.max_fps,
@@ -178,11 +178,20 @@ def _simulated(config: Config) -> SimulatedMicroscope:
             raise ValueError("a Micro-Manager configuration is not simulated here")
 
 
-def _stage_model(chosen: SimulatedStageConfig) -> StageModel:
+def _stage_model(chosen: SimulatedStageConfig, focus_per_stage: int = 1) -> StageModel:
+    """Return the stage; recorded stacks and fields count z as their stage does.
+
+    Parameters
+    ----------
+    chosen
+        From the configuration.
+    focus_per_stage
+        For a rendered scene, whose optical positions rise along the light: whether the stage's do, follows from what it
+        says of its direction.
+    """
     from microscoped.simulators import StageModel
 
-    # Optical positions rise along the light; whether the stage's do, follows from what it says of its direction.
-    return StageModel(**chosen.model_dump(), focus_per_stage=float(light_sign(chosen.focus_direction) or 1))
+    return StageModel(**chosen.model_dump(), focus_per_stage=float(focus_per_stage))
 
 
 def motion_settings(config: Config) -> MotionSettings:

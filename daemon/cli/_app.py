@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from microscoped.daemon import __version__
+from microscoped.daemon.cli._calibrate import calibrate
 from microscoped.daemon.cli._check import check
 from microscoped.daemon.cli._demo import demo
 from microscoped.daemon.cli._init import init
@@ -47,6 +48,7 @@ def _options(
 for command in (demo, init, check, run, send, watch, schema):
     app.command()(command)
 app.command("_serve", hidden=True)(serve)
+app.add_typer(calibrate, name="calibrate")
 app.add_typer(journal, name="journal")
 app.add_typer(keys, name="keys")
 app.add_typer(models, name="models")
