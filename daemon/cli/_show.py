@@ -63,7 +63,7 @@ def play(console: Console, *, with_pictures: bool, seconds: float, away_um: floa
             with Scope(address) as scope:
                 _greet(show, scope)
                 _defocus(show, scope, away_um)
-                _focus(show, scope)
+                _focus(show, scope, away_um)
                 _stream(show, scope, seconds, away_um)
                 show.end(show.begin("shutdown"), scope.request("shutdown")["state"])
         show.screen.summary.append(("daemon's exit code", str(process.returncode)))
@@ -157,11 +157,33 @@ def _defocus(show: _Show, scope: Scope, away_um: float) -> None:
     show.end(step, f"{header['frame']}, {_size(header)}")
 
 
-def _focus(show: _Show, scope: Scope) -> None:
-    step = show.begin("focus.run")
+def _focus(show: _Show, scope: Scope, away_um: float) -> None:
+    """Focus by pairs of images; then by the search, which needs more of them, to see what it says of the same field."""
+    step = show.begin("focus.run method=pair")
     start_um = scope.position()
+    pair = scope.focus(method="pair")
+    found_um = scope.position()
+    show.end(step, f"in focus at {found_um:.2f} µm: {_cost(pair)}; confirmed by {pair['confirmation']}")
+    step = show.begin("camera.snap, frame.get")
+    header, show.screen.after = scope.snap()
+    show.end(step, f"{header['frame']}, {_size(header)}")
+    step = show.begin(f"stage.move z_um={away_um:g}, focus.run method=search")
+    scope.move(away_um)
+    search = _watched_search(show, scope, step)
+    show.screen.best_um = found_um
+    show.end(step, f"for comparison: {search['z_um']:.2f} µm, {_cost(search)}")
+    scope.move(found_um)
+    show.screen.summary += [
+        ("z", f"{start_um:.2f} µm → {found_um:.2f} µm; the search says {search['z_um']:.2f} µm"),
+        ("cost of the pair", f"{_cost(pair)}, {pair['travel_um']:.0f} µm of travel"),
+        ("cost of the search", f"{_cost(search)}, {search['travel_um']:.0f} µm of travel"),
+    ]
+
+
+def _watched_search(show: _Show, scope: Scope, step: Step) -> dict[str, Any]:
+    """Search, and draw the curve as it grows; return the report."""
     events = scope.events("v1.task.", timeout_s=SILENCE_S)
-    task = scope.request("focus.run")["task"]
+    task = scope.request("focus.run", method="search")["task"]
     for heard in events:
         data: dict[str, Any] = dict(heard.data)
         if data["task"] != task:
@@ -174,18 +196,11 @@ def _focus(show: _Show, scope: Scope) -> None:
             break
     report = scope.wait(task, timeout_s=60.0)
     show.screen.samples[:] = [(z_um, score) for z_um, score in report["curve"]]
-    show.screen.best_um = report["focus_z_um"]
-    cost = f"{report['images']} images, {report['moves']} moves, {report['duration_ms'] / 1000:.2f} s"
-    show.end(step, f"in focus at {report['z_um']:.2f} µm: {cost}")
-    step = show.begin("camera.snap, frame.get")
-    header, show.screen.after = scope.snap()
-    show.end(step, f"{header['frame']}, {_size(header)}")
-    scores = [score for _, score in report["curve"]]
-    show.screen.summary += [
-        ("z", f"{start_um:.2f} µm → {report['z_um']:.2f} µm"),
-        ("cost", f"{cost}, {report['travel_um']:.0f} µm of travel"),
-        ("sharpness", f"{min(scores):.3g} at worst, {max(scores):.3g} in focus"),
-    ]
+    return report
+
+
+def _cost(report: dict[str, Any]) -> str:
+    return f"{report['images']} images, {report['moves']} moves, {report['duration_ms'] / 1000:.2f} s"
 
 
 def _stream(show: _Show, scope: Scope, seconds: float, away_um: float) -> None:

@@ -43,11 +43,12 @@ def test_the_demo_focuses_by_message_and_ends_well(cli: Cli, tmp_path: Path, env
     ended = cli("demo", "--seconds", "1", "--svg", "demo.svg", **environment)
     assert ended.returncode == 0, ended.stderr
     assert "driver Micro-Manager" in ended.stdout
-    steps = ("hello:", "stage.move z_um=8:", "camera.snap, frame.get:", "focus.run:", "camera.start:", "shutdown:")
+    steps = ("hello:", "stage.move z_um=8:", "camera.snap, frame.get:", "focus.run method=pair:", "camera.start:")
     assert [step for step in steps if step not in ended.stdout] == []
     found = re.search(r"in focus at (-?\d+\.\d+) ", ended.stdout)
     assert found is not None
     assert abs(float(found[1])) < 2.2  # the specimen lies at 0, within a depth of field of it
+    assert "shutdown:" in ended.stdout
     assert "daemon's exit code: 0" in ended.stdout
     assert "\x1b" not in ended.stdout
     assert (tmp_path / "demo.svg").read_text(encoding="utf-8").startswith("<svg")
