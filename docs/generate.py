@@ -25,7 +25,7 @@ GROUPS = {
     "Stop, resume, shutdown": ("stop", "resume", "shutdown"),
     "The stage": ("stage.move", "stage.position", "stage.lease", "stage.release"),
     "The camera": ("camera.snap", "camera.set", "camera.start", "camera.stop", "frame.get"),
-    "Focus": ("focus.run", "focus.hold", "focus.release"),
+    "Focus": ("focus.run", "focus.hold", "focus.release", "calibrate.run", "calibrate.next"),
     "Tasks": ("task.get", "task.list", "task.cancel"),
 }
 MODELS = {"TaskData": "a task", "FrameData": "a frame's header", "Event": "an event", "ErrorBody": "an error"}

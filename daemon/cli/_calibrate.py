@@ -189,9 +189,10 @@ def _show_result(result: Mapping[str, Any], say: Callable[[str], None]) -> None:
     for name, title in (("before", "as shipped"), ("fitted", "fitted, fields left out"), ("after", "judged")):
         figures = result[name]
         if figures is not None and figures["mean_dof"] is not None:
+            wrong = figures["wrong_sign"] or 0.0
             say(
-                f"{title:<24} mean {figures['mean_dof']:.2f}, 95 % {figures['p95_dof']:.2f} depths of field, "
-                f"wrong sign {figures['wrong_sign'] or 0:.1%}, intervals hold {figures['coverage']:.0%} ({figures['told']} pairs)"
+                f"{title:<24} mean {figures['mean_dof']:.2f}, 95 % {figures['p95_dof']:.2f} depths of field, wrong "
+                f"sign {wrong:.1%}, intervals hold {figures['coverage']:.0%} ({figures['told']} pairs)"
             )
     moves = result["closed_loop"]
     if moves is not None and moves["within"] is not None:

@@ -9,8 +9,10 @@ import numpy as np
 
 from microscoped.models.focus_pair.correction import Correction
 from microscoped.models.focus_pair.estimate import (
+    COARSE,
     Estimate,
     EstimateSettings,
+    coarsened,
     content,
     estimate,
 )
@@ -33,8 +35,9 @@ if TYPE_CHECKING:
     from microscoped.models.runtimes import CompiledModel
 
 OPTIONS = ("delta_um", "bit_depth")
-DELTA_RANGE_DOF = (0.5, 4.0)
-"""Distances between the two images that the network was trained on."""
+DELTA_RANGE_DOF = (0.5, 12.5)
+"""Distances between the two images that the network was trained on; above 4 only with one of them within 3 of focus."""
+COARSE_TILE = TILE // COARSE
 SATURATED_MOST = 0.02
 """Largest part of saturated pixels of a frame that can be trusted."""
 
@@ -191,9 +194,10 @@ class FocusPairEngine:
                 f"(at least {least:.0f} pixels): use a larger frame"
             )
         images, scalars = network_input(difference, mean, corners, abs(delta_dof))
+        coarse = [coarsened(plane) for plane in (difference, mean)]
         contents = [
-            max(content(plane[:, row : row + TILE, column : column + TILE]) for plane in (difference, mean))
-            for row, column in corners
+            max(content(plane[:, row : row + COARSE_TILE, column : column + COARSE_TILE]) for plane in coarse)
+            for row, column in ((row // COARSE, column // COARSE) for row, column in corners)
         ]
         centres = tuple(((c + TILE / 2) / columns - 0.5, (r + TILE / 2) / rows - 0.5) for r, c in corners)
         return PairInputs(images, scalars, np.array(contents), centres, delta_dof)

@@ -16,6 +16,8 @@ Choice = Literal["nearest", "upper", "lower"]
 
 CONTENT_FLOOR = 0.003
 """Least contrast (standard deviation over mean, on a scale of 4 λ/NA) that a tile must have to count."""
+COARSE = 4
+"""Samples along each side of the blocks on which contrast is judged."""
 MIN_ERROR_DOF = 0.02
 """Least expected error that a tile is weighted by."""
 MODE_GAP_DOF = 2.0
@@ -81,21 +83,27 @@ class Estimate:
     tilt_dof: tuple[float, float] | None
 
 
-def content(tile: NDArray[np.float32]) -> float:
-    """Return the contrast of a tile on a scale of 4 samples, without its slope; noise averages out.
+def coarsened(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Average blocks of 4 × 4 samples, over which noise averages out; what is left over at the far borders is cut."""
+    channels, rows, columns = plane.shape
+    blocks = plane[:, : rows // COARSE * COARSE, : columns // COARSE * COARSE]
+    blocks = blocks.reshape(channels, rows // COARSE, COARSE, columns // COARSE, COARSE)
+    return np.asarray(blocks.sum(axis=4).sum(axis=2) / np.float32(COARSE**2), np.float32)
+
+
+def content(coarse: NDArray[np.float32]) -> float:
+    """Return the contrast of a tile without its slope.
 
     Parameters
     ----------
-    tile
-        Relative to the frame's mean, shape (channels, rows, columns), sizes divisible by 4.
+    coarse
+        From `coarsened`, relative to the frame's mean, shape (channels, rows, columns).
     """
-    channels, rows, columns = tile.shape
-    coarse = tile.reshape(channels, rows // 4, 4, columns // 4, 4).mean(axis=(2, 4), dtype=np.float64)
-    y = np.linspace(-1.0, 1.0, rows // 4)[:, None]
-    x = np.linspace(-1.0, 1.0, columns // 4)[None, :]
     flat = coarse - coarse.mean(axis=(1, 2), keepdims=True)
-    flat -= (flat * y).sum(axis=(1, 2), keepdims=True) / (y**2).sum() / flat.shape[2] * y
-    flat -= (flat * x).sum(axis=(1, 2), keepdims=True) / (x**2).sum() / flat.shape[1] * x
+    y = np.linspace(-1.0, 1.0, coarse.shape[1], dtype=np.float32)[:, None]
+    x = np.linspace(-1.0, 1.0, coarse.shape[2], dtype=np.float32)[None, :]
+    for ramp in (y, x):
+        flat -= np.mean(flat * ramp, axis=(1, 2), keepdims=True) / np.mean(ramp**2) * ramp
     return float(np.sqrt(np.mean(flat**2)))
 
 
@@ -194,11 +202,13 @@ def _tilt(
 
 
 __all__ = [
+    "COARSE",
     "CONTENT_FLOOR",
     "MIN_ERROR_DOF",
     "Choice",
     "Estimate",
     "EstimateSettings",
+    "coarsened",
     "content",
     "estimate",
     "weighted_median",

@@ -10,9 +10,11 @@ defocus whatever the specimen (`INPUTS`).
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import sparse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +25,8 @@ TILE = 112
 """Side of a tile that the network reads, in samples of λ/NA."""
 WORKING_SAMPLING = 2
 """Samples per λ/NA of the grid on which medians are taken."""
+BAND = 48
+"""Rows of a frame that are filtered at once."""
 DEVIATION_FLOOR = 0.004
 """Least standard deviation that a channel is divided by, relative to the frame's mean."""
 REFLECTED_MOST = 0.2
@@ -34,24 +38,34 @@ COARSEST_SAMPLING = 1.0
 def median3(image: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the median over 3 × 3 samples; borders are repeated.
 
-    With all columns of three sorted: the median of the greatest low, the median middle and the least high value.
+    With all columns of three sorted: the median of the greatest low, the median middle and the least high value. Rows
+    are taken in bands that fit the processor's cache, which is several times faster than all at once.
 
     Parameters
     ----------
     image
-        Shape (…, height, width).
+        Shape (channels, height, width).
     """
-    pad = [(0, 0)] * (image.ndim - 2) + [(1, 1), (1, 1)]
-    padded = np.pad(image, pad, mode="edge")
-    top, middle, bottom = padded[..., :-2, :], padded[..., 1:-1, :], padded[..., 2:, :]
+    result = np.empty_like(image)
+    for channel, out in zip(image, result, strict=True):
+        padded = np.pad(channel, 1, mode="edge")
+        for start in range(0, channel.shape[0], BAND):
+            rows = slice(start, start + BAND)
+            out[rows] = _median_of_band(padded[start : start + BAND + 2])
+    return result
+
+
+def _median_of_band(padded: NDArray[np.float32]) -> NDArray[np.float32]:
+    top, middle, bottom = padded[:-2], padded[1:-1], padded[2:]
     low, high = np.minimum(top, middle), np.maximum(top, middle)
     centre = np.minimum(high, bottom)
     np.maximum(high, bottom, out=high)
     centre, low = np.maximum(low, centre), np.minimum(low, centre)
-    lows = np.maximum(np.maximum(low[..., :-2], low[..., 1:-1]), low[..., 2:])
-    highs = np.minimum(np.minimum(high[..., :-2], high[..., 1:-1]), high[..., 2:])
-    mids = _median_of_three(centre[..., :-2], centre[..., 1:-1], centre[..., 2:])
-    return _median_of_three(lows, mids, highs)
+    lows = np.maximum(low[:, :-2], low[:, 1:-1])
+    np.maximum(lows, low[:, 2:], out=lows)
+    highs = np.minimum(high[:, :-2], high[:, 1:-1])
+    np.minimum(highs, high[:, 2:], out=highs)
+    return _median_of_three(lows, _median_of_three(centre[:, :-2], centre[:, 1:-1], centre[:, 2:]), highs)
 
 
 def _median_of_three(a: NDArray[np.float32], b: NDArray[np.float32], c: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -97,10 +111,8 @@ def resample(frame: NDArray[np.generic], sampling: float) -> NDArray[np.float32]
     if abs(scale - 1.0) > 1e-3:
         rows = area_weights(height, pixels.shape[1], sampling / WORKING_SAMPLING)
         columns = area_weights(width, pixels.shape[2], sampling / WORKING_SAMPLING)
-        pixels = np.asarray(np.stack([rows @ (channel @ columns.T) for channel in pixels]), np.float32)
-    else:
-        pixels = pixels[:, :height, :width]
-    return pixels
+        return np.stack([(columns @ (rows @ channel).T).T for channel in pixels])
+    return pixels[:, :height, :width]
 
 
 def extended(frame: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -118,20 +130,26 @@ def extended(frame: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.pad(frame, [(0, 0), *((gap // 2, gap - gap // 2) for gap in missing)], mode="reflect")
 
 
-def area_weights(samples: int, pixels: int, step: float) -> NDArray[np.float32]:
-    """Return the matrix that averages pixels over samples of ``step`` pixels each, shape (samples, pixels).
+@functools.lru_cache(maxsize=16)
+def area_weights(samples: int, pixels: int, step: float) -> sparse.csr_array[np.float32]:
+    """Return the sparse matrix that averages pixels over samples of ``step`` pixels each, shape (samples, pixels).
 
     Samples narrower than a pixel are blended linearly between pixel centres.
     """
+    starts = np.arange(samples)[:, None] * step
+    reach = int(np.ceil(step)) + 2
     if step >= 1.0:
-        starts = np.arange(samples)[:, None] * step
-        edges = np.arange(pixels)[None, :]
-        overlap = np.minimum(starts + step, edges + 1.0) - np.maximum(starts, edges)
-        weights = np.clip(overlap, 0.0, None)
+        columns = np.floor(starts).astype(int) + np.arange(reach)
+        weights = np.clip(np.minimum(starts + step, columns + 1.0) - np.maximum(starts, columns), 0.0, None)
     else:
-        centres = np.clip((np.arange(samples)[:, None] + 0.5) * step - 0.5, 0.0, pixels - 1.0)
-        weights = np.clip(1.0 - np.abs(centres - np.arange(pixels)[None, :]), 0.0, None)
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
+        centres = np.clip(starts + 0.5 * step - 0.5, 0.0, pixels - 1.0)
+        columns = np.floor(centres).astype(int) + np.arange(reach)
+        weights = np.clip(1.0 - np.abs(centres - columns), 0.0, None)
+    weights[columns >= pixels] = 0.0
+    weights /= weights.sum(axis=1, keepdims=True)
+    rows = np.broadcast_to(np.arange(samples)[:, None], columns.shape)
+    used = weights > 0
+    return sparse.csr_array((weights[used].astype(np.float32), (rows[used], columns[used])), (samples, pixels))
 
 
 def tile_corners(height: int, width: int, most: int = 25) -> list[tuple[int, int]]:

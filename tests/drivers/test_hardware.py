@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import queue
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
 import pytest
 
 from microscoped.drivers import CameraSettings, FocusDirection
@@ -15,12 +17,12 @@ from microscoped.drivers.hardware import HardwareSettings, HardwareThread
 from microscoped.drivers.motion import Arrival
 from microscoped.drivers.safety import MotionSettings, Origin
 from microscoped.simulators import SimulatedMicroscope, StageModel
+from microscoped.simulators.brightfield import BrightfieldScene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from microscoped.drivers.commands import HardwareEvent
-    from microscoped.simulators.brightfield import BrightfieldScene
 
 MOTION = MotionSettings(
     limits_um=(-100.0, 100.0), focus_direction=FocusDirection.TOWARD_SAMPLE, timeout_s=1.0, settle_ms=2.0
@@ -31,11 +33,14 @@ E = TypeVar("E")
 class Bench:
     """A hardware thread and what it says."""
 
-    def __init__(self, scene: BrightfieldScene, stage: StageModel | None = None, **settings: float) -> None:
+    def __init__(
+        self, scene: BrightfieldScene, stage: StageModel | None = None, *, overshoot_um: float = 0.0, **settings: float
+    ) -> None:
         self.heard: queue.Queue[HardwareEvent] = queue.Queue()
         self.microscope = SimulatedMicroscope(scene, stage, exposure_ms=5.0, max_fps=200.0)
         self.faults = self.microscope.faults
-        hardware = HardwareSettings(MOTION, frame_allowance_s=0.3, position_interval_s=0.05, **settings)  # type: ignore[arg-type]
+        motion = replace(MOTION, overshoot_um=overshoot_um)
+        hardware = HardwareSettings(motion, frame_allowance_s=0.3, position_interval_s=0.05, **settings)  # type: ignore[arg-type]
         self.thread = HardwareThread(self.microscope, hardware, self.heard.put)
         self.thread.start()
         self.next(c.Opened)
@@ -286,3 +291,30 @@ def test_only_the_hardware_thread_touches_the_devices(make: type[Bench], monkeyp
     bench.next(c.StopDone)
     bench.do(c.StopStream)
     assert threads == {"hardware", "stop-lane"}
+
+
+def test_a_direct_move_arrives_as_it_comes_and_others_from_one_side(make: type[Bench]) -> None:
+    bench = make(StageModel(start_um=4.0), overshoot_um=1.0)
+    straight = bench.do(c.MoveTo, z_um=2.0, origin=Origin.AUTOMATIC, direct=True).value
+    around = bench.do(c.MoveTo, z_um=0.0, origin=Origin.AUTOMATIC).value
+    assert isinstance(straight, Arrival)
+    assert isinstance(around, Arrival)
+    assert (straight.moves, straight.approached) == (1, False)
+    assert (around.moves, around.approached) == (2, True)
+
+
+def test_a_field_is_stepped_where_the_microscope_can_and_left_to_a_person_where_not(
+    make: type[Bench], small_scene: BrightfieldScene
+) -> None:
+    bench = make()
+    assert bench.do(c.StepField).value == 0.0  # it has one field only
+    other = BrightfieldScene(replace(small_scene.setup, specimen_seed=2), seed=2, cache=None)
+    microscope = SimulatedMicroscope(small_scene, more_scenes=[other], exposure_ms=5.0)
+    with microscope:
+        first = microscope.camera.snap().pixels.astype(float)
+        assert microscope.step_field()
+        second = microscope.camera.snap().pixels.astype(float)
+        assert microscope.step_field()
+        again = microscope.camera.snap().pixels.astype(float)
+    assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.5
+    assert np.corrcoef(first.ravel(), again.ravel())[0, 1] > 0.9

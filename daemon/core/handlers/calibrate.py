@@ -54,9 +54,11 @@ def next_field(turn: Turn, ask: Ask) -> None:
     """Go on in the next field: somebody has moved the slide, or a simulated microscope is told to show another."""
     params: CalibrateNextParams = ask.params
     task = turn.state.tasks.get(params.task)
-    if task is None or not isinstance(task.work, CalibrateWork) or task.work.phase != "waiting":
+    if task is None or not isinstance(task.work, CalibrateWork):
+        raise RefusedError(ErrorCode.NOT_FOUND, f"no calibration {params.task!r} is under way; status lists the tasks")
+    if task.work.phase != "waiting":
         raise RefusedError(
-            ErrorCode.INVALID, f"task {params.task!r} does not wait for another field; status lists the tasks"
+            ErrorCode.NOT_READY, f"the calibration does not wait for another field yet: it is {task.work.phase}"
         )
     _change(turn, task.id, replace(task.work, phase="stepping"))
     turn.submit(

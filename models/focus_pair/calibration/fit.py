@@ -37,8 +37,10 @@ SLOPES = (0.4, 2.5)
 HUBER_DOF = 0.5
 """Residuals beyond it weigh less in the line's fit."""
 LINE_ROUNDS = 20
-RIDGES = (0.3, 3.0, 30.0, 300.0)
+RIDGES = (0.01, 0.1, 1.0, 10.0, 100.0)
 """Ridge strengths that are tried, for features brought to unit variance."""
+TINY = 1e-6
+"""What keeps the equations solvable where nothing varies."""
 INTERVAL_PART = 0.90
 INTERVAL_RANGE = (0.2, 10.0)
 """What the factor of the interval may be."""
@@ -76,7 +78,12 @@ class Fit:
 class _Sums:
     """Products of a field's tiles, so that a ridge fit to any fields is a sum and a solution.
 
-    Rows are the features and a constant; columns of `targets` are truth, what was read, and a constant.
+    Parameters
+    ----------
+    gram
+        Of the rows: features, what was read, and a constant.
+    targets
+        Of the rows with what is true.
     """
 
     gram: NDArray[np.float64]
@@ -206,28 +213,22 @@ def _line(fields: Sequence[Field], sign: int, settings: EstimateSettings) -> Cor
 
 
 def _head(fields: Sequence[Field], sign: int, settings: EstimateSettings, bars: Bars) -> Generator[str, None, Fit]:
-    """Fit a ridge head on the features, on top of the line; its strength by leaving out one field after another."""
+    """Fit a line together with a ridge head on the features; its strength by leaving out one field after another."""
     sums = []
     for field in fields:
         sums.append(_sums_of(field, sign))
         yield f"head: products of field {field.number}"
     left_out: dict[float, list[Correction]] = {strength: [] for strength in RIDGES}
     for k, field in enumerate(fields):
-        line = _line(_others(fields, k), sign, settings)
         for strength in RIDGES:
-            left_out[strength].append(_ridge(line, _others_of(sums, k), strength))
+            left_out[strength].append(_ridge([*sums[:k], *sums[k + 1 :]], strength))
         yield f"head: without field {field.number}"
-    line = _line(fields, sign, settings)
     judged = []
     for strength in RIDGES:
-        correction = _ridge(line, sums, strength)
+        correction = _ridge(sums, strength)
         judged.append(_judged("head", fields, sign, correction, left_out[strength], settings, bars))
         yield f"strength {strength:g}, {_told(judged[-1])}"
     return min(judged, key=_error)
-
-
-def _others_of(sums: Sequence[_Sums], k: int) -> list[_Sums]:
-    return [*sums[:k], *sums[k + 1 :]]
 
 
 def _sums_of(field: Field, sign: int) -> _Sums:
@@ -235,37 +236,38 @@ def _sums_of(field: Field, sign: int) -> _Sums:
     targets: NDArray[np.float64] | None = None
     for reading in field.readings[sign]:
         used = reading.contents >= CONTENT_FLOOR
-        rows = np.column_stack([reading.features[used].astype(float), np.ones(int(used.sum()))])
         behind = _behind(reading)
+        rows = np.column_stack(
+            [reading.features[used].astype(float), reading.defocus_dof[used] - behind, np.ones(int(used.sum()))]
+        )
         truth = np.full(len(rows), field.truth_dof(reading, sign) - behind)
-        columns = np.column_stack([truth, reading.defocus_dof[used] - behind, np.ones(len(rows))])
         gram = rows.T @ rows if gram is None else gram + rows.T @ rows
-        targets = rows.T @ columns if targets is None else targets + rows.T @ columns
+        targets = rows.T @ truth if targets is None else targets + rows.T @ truth
     if gram is None or targets is None:
         raise ValueError(f"field {field.number} has no pairs")
     return _Sums(gram, targets)
 
 
-def _ridge(line: Correction, sums: Sequence[_Sums], strength: float) -> Correction:
-    """Solve for the head in closed form; features are centred and brought to unit variance for it.
+def _ridge(sums: Sequence[_Sums], strength: float) -> Correction:
+    """Solve for slope, constant and head in closed form; features are centred and brought to unit variance for it.
 
-    Minimises Σ(y − w·x − b)² / n + strength · |w|² over n tiles, x being such features and y what the line leaves
-    (Hoerl and Kennard, Technometrics 12:55, 1970).
+    Minimises Σ(truth − slope·read − w·x − b)² / n + strength · |w|² over n tiles, x being such features (Hoerl and
+    Kennard, Technometrics 12:55, 1970). The line is not held back.
     """
     gram = np.sum([part.gram for part in sums], axis=0)
     targets = np.sum([part.targets for part in sums], axis=0)
-    left = targets @ np.array([1.0, -line.slope, -line.offset_dof])
     count = max(gram[-1, -1], 1.0)
-    means = gram[:-1, -1] / count
+    means, mean_truth = gram[:-1, -1] / count, targets[-1] / count
     covariance = gram[:-1, :-1] / count - np.outer(means, means)
     scales = np.sqrt(np.maximum(np.diagonal(covariance), 0.0))
     scales = np.where(scales > 1e-6, scales, np.inf)
-    mean_left = left[-1] / count
     correlation = covariance / np.outer(scales, scales)
-    correlation[np.diag_indices_from(correlation)] += strength
-    weights = np.linalg.solve(correlation, (left[:-1] / count - means * mean_left) / scales) / scales
-    constant = mean_left - float(weights @ means)
-    return replace(line, head=np.append(weights, constant).astype(np.float32))
+    held_back = np.full(means.size, strength)
+    held_back[-1] = TINY
+    correlation[np.diag_indices_from(correlation)] += held_back
+    weights = np.linalg.solve(correlation, (targets[:-1] / count - means * mean_truth) / scales) / scales
+    constant = mean_truth - float(weights @ means)
+    return Correction(slope=float(weights[-1]), head=np.append(weights[:-1], constant).astype(np.float32))
 
 
 __all__ = ["LEAST_FIELDS", "RIDGES", "SIGNS", "Fit", "Rung", "fit", "zero_shot"]

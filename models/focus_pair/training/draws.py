@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import fft
 
+from microscoped.models.focus_pair.engine import DELTA_RANGE_DOF
 from microscoped.models.focus_pair.preprocess import TILE, network_input, pair_planes
 from microscoped.models.focus_pair.training.fields import Z_RANGE_DOF, plane_weights
 from microscoped.models.focus_pair.training.shards import decode
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 DELTA_DOF = 2.0
 """Default distance of the two images of a pair, in depths of field."""
-DELTA_RANGE_DOF = (0.5, 4.0)
+SHORT_DOF = (DELTA_RANGE_DOF[0], 4.0)
+NEAR_DOF = 3.0
 FIRST_RANGE_DOF = (-11.5, 11.5)
 
 
@@ -96,8 +98,11 @@ class Conditions:
         fluorescence
             Part of the draws that are fluorescence.
         """
+        first_dof = float(rng.uniform(*FIRST_RANGE_DOF))
         if delta_dof is None:
-            delta_dof = DELTA_DOF if rng.uniform() < 0.6 else float(rng.uniform(*DELTA_RANGE_DOF))
+            first_dof, delta_dof = _draw_distance(rng, first_dof)
+            # The stack must hold the second image, whatever the stage's error.
+            first_dof = min(first_dof, 0.99 * Z_RANGE_DOF[1] - 1.05 * delta_dof)
         mono = colours == 3 and rng.uniform() < 0.3
         sign = float(rng.choice([-1.0, 1.0]))
         red, blue = rng.uniform(0.1, 0.6, 2)
@@ -108,7 +113,7 @@ class Conditions:
         if mono:
             chromatic = tuple(value - chromatic[channel] for value in chromatic)
         return cls(
-            first_dof=float(rng.uniform(*FIRST_RANGE_DOF)),
+            first_dof=first_dof,
             delta_dof=delta_dof,
             delta_error=float(np.clip(rng.normal(0.0, 0.02), -0.05, 0.05)),
             chromatic_dof=(float(chromatic[0]), float(chromatic[1]), float(chromatic[2])),
@@ -121,6 +126,29 @@ class Conditions:
             transform=int(rng.integers(8)),
             roll=(int(rng.integers(period)), int(rng.integers(period))),
         )
+
+
+def _draw_distance(rng: np.random.Generator, first_dof: float) -> tuple[float, float]:
+    """Draw the distance of two images: most often the default, else short; or long, with one of the images near focus.
+
+    Long distances are those of a check: the image at the focus that was found, and one from before.
+
+    Returns
+    -------
+    first_dof, delta_dof
+        Defocus of the first image, which is changed for long distances only, and the distance.
+    """
+    kind = rng.uniform()
+    if kind < 0.55:
+        return first_dof, DELTA_DOF
+    if kind < 0.75:
+        return first_dof, float(rng.uniform(*SHORT_DOF))
+    near = float(rng.uniform(-NEAR_DOF, NEAR_DOF))
+    low, high = Z_RANGE_DOF
+    if rng.uniform() < 0.5:
+        return near, float(rng.uniform(SHORT_DOF[1], min(DELTA_RANGE_DOF[1], 0.95 * (high - near))))
+    delta_dof = float(rng.uniform(SHORT_DOF[1], min(DELTA_RANGE_DOF[1], 0.95 * (near - low))))
+    return near - delta_dof, delta_dof
 
 
 def draw_sensor(rng: np.random.Generator) -> SensorModel:

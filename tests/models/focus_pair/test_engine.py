@@ -118,7 +118,7 @@ def test_the_brightness_of_both_frames_is_compared() -> None:
         ([(512, 512)], {"delta_um": 2.0}, "1 frames: a pair is two"),
         ([(512, 512), (512, 256)], {"delta_um": 2.0}, r"\(512, 512\) and \(512, 256\)"),
         ([(512, 512)] * 2, {}, "delta_um: is missing"),
-        ([(512, 512)] * 2, {"delta_um": 9.0}, r"delta_um 9: the network knows 0\.5 … 4 µm"),
+        ([(512, 512)] * 2, {"delta_um": 19.0}, r"delta_um 19: the network knows 0\.5 … 12\.5 µm"),
         ([(512, 512)] * 2, {"delta_um": 2.0, "roi": 1}, "roi: no such option"),
         ([(128, 512)] * 2, {"delta_um": 2.0}, r"512 × 128 pixels hold no tile"),
     ],

@@ -9,6 +9,7 @@ from microscoped.models.focus_pair.estimate import (
     CONTENT_FLOOR,
     Estimate,
     EstimateSettings,
+    coarsened,
     content,
     estimate,
     weighted_median,
@@ -94,9 +95,9 @@ def test_content_ignores_noise_and_shading_but_not_structure() -> None:
     noise = 1.0 + 0.005 * rng.standard_normal((1, 112, 112)).astype(np.float32)
     shading = noise + 0.05 * np.linspace(-1, 1, 112, dtype=np.float32)[None, None, :]
     structure = noise + 0.02 * np.sin(np.arange(112, dtype=np.float32) / 3.0)[None, :, None]
-    assert content(noise) < CONTENT_FLOOR
-    assert content(shading) < CONTENT_FLOOR
-    assert content(structure) > 2 * CONTENT_FLOOR
+    assert content(coarsened(noise)) < CONTENT_FLOOR
+    assert content(coarsened(shading)) < CONTENT_FLOOR
+    assert content(coarsened(structure)) > 2 * CONTENT_FLOOR
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from microscoped.models.focus_pair.preprocess import (
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(3, 20), st.integers(3, 20))
+@given(st.integers(0, 2**32 - 1), st.integers(3, 120), st.integers(3, 20))
 def test_the_median_is_that_of_scipy(seed: int, rows: int, columns: int) -> None:
     image = np.random.default_rng(seed).integers(0, 9, (2, rows, columns)).astype(np.float32)
     expected = np.stack([ndimage.median_filter(channel, 3, mode="nearest") for channel in image])
@@ -39,7 +39,7 @@ def test_halving_averages_two_by_two() -> None:
 
 @pytest.mark.parametrize(("samples", "pixels", "step"), [(10, 25, 2.5), (8, 17, 2.0), (12, 10, 0.8), (9, 9, 1.0)])
 def test_resampling_keeps_a_constant_and_a_slope(samples: int, pixels: int, step: float) -> None:
-    weights = area_weights(samples, pixels, step)
+    weights = area_weights(samples, pixels, step).toarray()
     assert np.allclose(weights.sum(axis=1), 1.0, atol=1e-6)
     centres = (np.arange(samples) + 0.5) * step - 0.5
     # Pixels count as a whole at their centres: where a sample's border divides one, its centre moves a little.
