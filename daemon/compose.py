@@ -384,7 +384,6 @@ def calibration_engine(config: Config, engine: PairEngine, sha256: str) -> Calib
 
 
 def _calibrations(config: Config) -> Path:
-    """Where calibrations are kept."""
     return config.focus.pair.calibration or data_folder() / "calibrations"
 
 

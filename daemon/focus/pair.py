@@ -20,6 +20,8 @@ Confirmation: TypeAlias = Literal["pair", "another_pair", "corrected"]
 
 NEAREST_DOF, FURTHEST_DOF = 0.6, 3.8
 """Distances between two images of a pair, in depths of field: the network knows 0.5 to 4, and stages miss a little."""
+FURTHEST_CHECK_DOF = 12.0
+"""The same for a pair of which one image is near the focus: the network knows such pairs up to 12.5."""
 HOPELESS = ("empty", "saturated")
 """Reasons to abstain that another pair would meet, too."""
 
@@ -296,14 +298,13 @@ class _Run:
     def check(self, focus: _Focus) -> Generator[PairStep, PairEvent, _Focus | None]:
         """Go to a focus and have it confirmed by a pair that ends there.
 
-        With the last image where that is near enough, and the move does not lead back by more than the distance of a
-        pair; else with a new image before the focus, from which the stage arrives on the right side.
+        With the newest image that lies neither too near nor too far; else with a new one before the focus.
         """
         policy = self.policy
-        ahead_um = (focus.z_um - self.here_um) * policy.side
-        near = NEAREST_DOF <= abs(ahead_um) / policy.dof_um <= FURTHEST_DOF
-        if near and ahead_um >= -(policy.delta_um + policy.residual_dof * policy.dof_um):
-            return (yield from self.pair(self.last, focus.z_um))
+        for earlier in reversed(range(len(self.shots))):
+            away_dof = abs(focus.z_um - self.shots[earlier].z_um) / policy.dof_um
+            if NEAREST_DOF <= away_dof <= FURTHEST_CHECK_DOF:
+                return (yield from self.pair(earlier, focus.z_um))
         for offset_um in (-policy.side * policy.delta_um, policy.side * policy.delta_um):
             if policy.inside(focus.z_um + offset_um):
                 yield from self.shoot(focus.z_um + offset_um)
@@ -353,6 +354,7 @@ def _run(policy: PairPolicy) -> _Steps:
 
 
 __all__ = [
+    "FURTHEST_CHECK_DOF",
     "FURTHEST_DOF",
     "NEAREST_DOF",
     "Confirmation",

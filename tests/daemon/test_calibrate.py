@@ -192,7 +192,18 @@ def test_a_pair_without_an_answer_and_one_that_leads_out_of_the_limits_move_noth
     assert all(-60 <= z_um <= 60 for z_um in world.moves)
 
 
-PHASES = ("searching", "sweeping", "stage", "fitting", "moving", "correcting", "parking", "waiting", "judging")
+PHASES = (
+    "searching",
+    "sweeping",
+    "stage",
+    "fitting",
+    "moving",
+    "correcting",
+    "parking",
+    "waiting",
+    "stepping",
+    "judging",
+)
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -204,7 +215,8 @@ def test_it_can_be_cancelled_in_every_phase_and_the_stage_returns_to_its_start(p
             break
         if world.work(task).phase == "waiting":
             world.ask("calibrate.next", task=task)
-        world.run(1)
+        else:
+            world.run(1)
     assert world.work(task).phase == phase
     world.ask("task.cancel", task=task)
     world.run()
@@ -224,7 +236,8 @@ def test_stop_ends_it_in_every_phase_and_nothing_moves_afterwards(phase: str) ->
     while world.work(task).phase != phase:
         if world.work(task).phase == "waiting":
             world.ask("calibrate.next", task=task)
-        world.run(1)
+        else:
+            world.run(1)
     world.ask("stop")
     moves = len(world.moves)
     world.run()

@@ -66,7 +66,7 @@ def test_a_move_beyond_the_rules_is_refused_and_nothing_moves(rig: Rig, z_um: fl
 
 def test_a_dry_run_does_nothing(rig: Rig) -> None:
     assert rig.scope.request("stage.move", z_um=1.0, dry_run=True) == {"dry_run": True, "plan": {}}
-    assert rig.scope.request("focus.run", dry_run=True) == {"dry_run": True}
+    assert rig.scope.request("focus.run", dry_run=True) == {"dry_run": True, "plan": {}}
     assert rig.scope.request("task.list")["tasks"] == []
     assert rig.scope.position() == pytest.approx(4.0)
     with pytest.raises(RequestFailedError, match="knows no dry_run"):

@@ -390,9 +390,7 @@ class CalibrationEngine:
                 }
             )
         calibration = calibration.model_copy(update={"accepted": not reasons, "reasons": tuple(reasons)})
-        path = save(calibration, setup.folder)
-        if panels:
-            path.with_suffix(".svg").write_text(scatter_svg(panels), encoding="utf-8")
+        path = save(calibration, setup.folder, scatter_svg(panels) if panels else "")
         if calibration.accepted:
             self._learn(estimate, calibration.correction())
         self._run = None

@@ -34,6 +34,9 @@ SIGNS = (1, -1)
 LEAST_FIELDS = 2
 SLOPES = (0.4, 2.5)
 """A line steeper or flatter than this is no correction."""
+SIGN_MARGIN = 0.7
+"""What the stage is said to do is believed unless the error the other way is less than this part of it: a thin specimen
+looks nearly alike on both sides of the focus."""
 HUBER_DOF = 0.5
 """Residuals beyond it weigh less in the line's fit."""
 LINE_ROUNDS = 20
@@ -122,7 +125,7 @@ def fit(
         for which in SIGNS:
             left_out = [_line(_others(fields, k), which, settings) for k in range(len(fields))]
             lines.append(_judged("line", fields, which, _line(fields, which, settings), left_out, settings, bars))
-        tries.append(min(lines, key=_error))
+        tries.append(_preferred(lines, configured_sign))
         yield _told(tries[-1])
     if not tries[-1].passed:
         tries.append((yield from _head(fields, tries[-1].sign, settings, bars)))
@@ -137,6 +140,13 @@ def zero_shot(fields: Sequence[Field], settings: EstimateSettings, sign: int) ->
 
 def _better_sign(fields: Sequence[Field], settings: EstimateSettings) -> int:
     return min(SIGNS, key=lambda sign: _or_worst(zero_shot(fields, settings, sign).mean_dof))
+
+
+def _preferred(lines: Sequence[Fit], configured_sign: int) -> Fit:
+    """Return the better line; the stage is said to run the other way only where that is clearly better."""
+    best = min(lines, key=_error)
+    said = next((line for line in lines if line.sign == configured_sign), best)
+    return best if _error(best) < SIGN_MARGIN * _error(said) else said
 
 
 def _or_worst(value: float | None) -> float:

@@ -241,8 +241,8 @@ def file_name(calibration: Calibration) -> str:
     return f"{PREFIX}{'' if calibration.accepted else REJECTED}{stem}.json"
 
 
-def save(calibration: Calibration, folder: Path) -> Path:
-    """Write it, whole or not at all; one of the same name is replaced.
+def save(calibration: Calibration, folder: Path, picture: str = "") -> Path:
+    """Write it, whole or not at all, and beside it a picture (SVG); those of the same name are replaced.
 
     Raises
     ------
@@ -258,6 +258,8 @@ def save(calibration: Calibration, folder: Path) -> Path:
             file.write(sealed.model_dump_json(indent=1))
             file.flush()
             os.fsync(file.fileno())
+        if picture:
+            path.with_suffix(".svg").write_text(picture, encoding="utf-8")
         part.replace(path)
     except OSError as error:
         raise CalibrationFileError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -153,6 +153,26 @@ def test_intervals_are_made_to_hold_the_truth_as_often_as_they_say() -> None:
     assert found.interval_factor != SETTINGS.interval_factor
     assert judged.coverage is not None
     assert 0.8 <= judged.coverage <= 0.97
+
+
+def test_what_the_stage_is_said_to_do_is_believed_where_both_ways_fit_alike() -> None:
+    """A thin specimen looks alike on both sides of the focus."""
+    fields = [field_of(k, Reader(offset=1.5, noise=0.3)) for k in range(1, 5)]
+    alike = [replace(one, readings={1: one.readings[1], -1: _mirrored(one.readings[1])}) for one in fields]
+    for said in (1, -1):
+        steps = fit(alike, SETTINGS, said)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                assert end.value.sign == said
+                break
+
+
+def _mirrored(readings: tuple[PairReading, ...]) -> tuple[PairReading, ...]:
+    return tuple(
+        replace(one, delta_dof=-one.delta_dof, defocus_dof=(-one.defocus_dof).astype(np.float32)) for one in readings
+    )
 
 
 def test_one_field_is_too_few_to_fit_to() -> None:
