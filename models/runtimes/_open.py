@@ -12,6 +12,7 @@ from microscoped.models.runtimes._model import BaseModel, Choice, CompiledModel
 from microscoped.models.runtimes._onnxruntime import OnnxRuntimeModel
 from microscoped.models.runtimes._openvino import OpenVinoModel
 from microscoped.models.runtimes._tensorrt import TensorRtModel
+from microscoped.models.runtimes._torch_cuda import TorchCudaModel
 from microscoped.models.runtimes.errors import (
     BackendError,
     BackendMissingError,
@@ -31,9 +32,12 @@ log = logging.getLogger("microscoped.models")
 
 AUTO = "auto"
 REFERENCE = "onnxruntime"
-BACKENDS = (REFERENCE, "tensorrt_rtx", "tensorrt", "openvino")
-PREFERRED = "tensorrt_rtx"
-"""What ``auto`` takes where it can. Never ``tensorrt``, which is not verified, nor ``openvino``, which is a choice."""
+BACKENDS = (REFERENCE, "tensorrt_rtx", "tensorrt", "torch_cuda", "openvino")
+PREFERRED = ("tensorrt_rtx", "torch_cuda")
+"""What ``auto`` takes where it can, in this order.
+
+Never ``tensorrt``, which is not verified, nor ``openvino``, which is a choice.
+"""
 ORDINARY = (DriverAbsentError, BackendMissingError, UnsupportedGpuError)
 """Why ``auto`` takes the reference on most computers: nothing to warn of."""
 
@@ -57,7 +61,7 @@ def open_model(
         The network.
     backend
         One of `BACKENDS`, or ``auto``: TensorRT-RTX where its package, an NVIDIA driver and a GPU that it supports are
-        there, else ONNX Runtime.
+        there; else torch where it is installed with CUDA and finds a GPU; else ONNX Runtime.
     threads
         Threads of the processor that one run uses.
     cache_folder
@@ -85,17 +89,27 @@ def open_model(
         )
     if threads < 1:
         raise ValueError(f"threads {threads}: must be 1 or more")
-    wanted = PREFERRED if backend == AUTO else backend
-    try:
-        model, reason = _open(artefact, wanted, threads, cache_folder)
-    except BackendError as error:
-        if wanted == REFERENCE or not (fallback or backend == AUTO):
-            raise
-        model, reason = OnnxRuntimeModel(artefact, threads), f"{wanted} cannot be used: {error}"
-        level = logging.INFO if backend == AUTO and isinstance(error, ORDINARY) else logging.WARNING
+    wanted = PREFERRED if backend == AUTO else (backend,)
+    may_fall_back = backend == AUTO or (fallback and backend != REFERENCE)
+    obstacles: list[str] = []
+    level = logging.INFO
+    for candidate in (*wanted, REFERENCE) if may_fall_back else wanted:
+        try:
+            model, reason = _open(artefact, candidate, threads, cache_folder)
+        except BackendError as error:
+            if candidate == REFERENCE or not may_fall_back:
+                raise
+            obstacles.append(f"{candidate} cannot be used: {error}")
+            if backend != AUTO or not isinstance(error, ORDINARY):
+                level = logging.WARNING
+            continue
+        break
+    if candidate == backend:
+        reason = f"{reason}, and it was asked for"
+    elif not obstacles:
+        reason = f"auto prefers it; {reason}"
     else:
-        level = logging.INFO
-        reason = f"{reason}, and it was asked for" if backend != AUTO else f"auto prefers it; {reason}"
+        reason = "; ".join(obstacles)
     model.choice = Choice(model.backend, backend, reason)
     log.log(level, "%s runs on %s, %s: %s", model.name, model.backend, model.device, reason)
     return model
@@ -108,6 +122,8 @@ def _open(artefact: Artefact, backend: str, threads: int, folder: Path | None) -
     model: BaseModel
     if backend == "openvino":
         model = OpenVinoModel(artefact, threads)
+    elif backend == "torch_cuda":
+        model = TorchCudaModel(artefact)
     else:
         model = _open_tensorrt(artefact, "tensorrt_rtx" if backend == "tensorrt_rtx" else "tensorrt", folder)
     try:

@@ -145,6 +145,30 @@ def test_a_calibration_goes_through_its_fields_and_takes_effect_at_once(world: C
     assert result["images"] == len([event for event in world.events if event["topic"].startswith("v1.frame.")])
     assert result["dose_ms"] == result["images"] * 10.0
     assert world.state.claim is None
+    run = world.begin("focus.run", method="auto")
+    world.run()
+    assert world.result(run)["method"] == "pair"
+
+
+def test_a_rejected_calibration_changes_nothing(world: CalibrateWorld) -> None:
+    world.answers["finish"] = lambda _options: {**VERDICT, "accepted": False, "reasons": ["mean error 0.9 DoF"]}
+    task = world.calibrate(fields=3)
+    world.go_on(task)
+    assert world.state.tasks[task].state == "done"
+    assert world.result(task)["reasons"] == ["mean error 0.9 DoF"]
+    assert world.state.settings == world.start.settings
+    run = world.begin("focus.run", method="auto")
+    world.run()
+    assert world.result(run)["method"] == "search"
+
+
+def test_another_distance_of_the_images_holds_at_once_and_its_key_is_told(world: CalibrateWorld) -> None:
+    task = world.calibrate(fields=3, delta_dof=1.5)
+    world.go_on(task)
+    pair = world.state.settings.focus.pair
+    assert pair is not None
+    assert pair.delta_um == pytest.approx(3.0)
+    assert any("focus.pair.delta_dof to 1.5" in warning for warning in world.result(task)["warnings"])
 
 
 def test_the_sweep_is_one_sided_and_reaches_ten_depths_of_field(world: CalibrateWorld) -> None:

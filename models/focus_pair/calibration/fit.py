@@ -37,6 +37,8 @@ SLOPES = (0.4, 2.5)
 SIGN_MARGIN = 0.7
 """What the stage is said to do is believed unless the error the other way is less than this part of it: a thin specimen
 looks nearly alike on both sides of the focus."""
+WORTHWHILE = 0.9
+"""Where no rung passes, the next one is taken if its error is less than this part of that of the one before."""
 HUBER_DOF = 0.5
 """Residuals beyond it weigh less in the line's fit."""
 LINE_ROUNDS = 20
@@ -129,8 +131,7 @@ def fit(
         yield _told(tries[-1])
     if not tries[-1].passed:
         tries.append((yield from _head(fields, tries[-1].sign, settings, bars)))
-    passed = [one for one in tries if one.passed]
-    return passed[0] if passed else min(tries, key=_error)
+    return next((one for one in tries if one.passed), _least_bad(tries))
 
 
 def zero_shot(fields: Sequence[Field], settings: EstimateSettings, sign: int) -> Figures:
@@ -140,6 +141,14 @@ def zero_shot(fields: Sequence[Field], settings: EstimateSettings, sign: int) ->
 
 def _better_sign(fields: Sequence[Field], settings: EstimateSettings) -> int:
     return min(SIGNS, key=lambda sign: _or_worst(zero_shot(fields, settings, sign).mean_dof))
+
+
+def _least_bad(tries: Sequence[Fit]) -> Fit:
+    """Where nothing passes, a higher rung is worth its freedom only where it is clearly better."""
+    best = tries[0]
+    for one in tries[1:]:
+        best = one if _error(one) < WORTHWHILE * _error(best) else best
+    return best
 
 
 def _preferred(lines: Sequence[Fit], configured_sign: int) -> Fit:

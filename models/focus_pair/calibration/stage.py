@@ -42,8 +42,9 @@ class Flank:
 
     @property
     def middle_um(self) -> float:
-        """Where the score is half-way between its ends."""
-        return float(np.interp(0.5 * (self.logs[0] + self.logs[-1]), self.logs, self.z_um))
+        """Where the frame was taken whose score is nearest to half-way between the ends: nothing is interpolated."""
+        half_way = 0.5 * (self.logs[0] + self.logs[-1])
+        return float(self.z_um[1 + int(np.argmin(np.abs(self.logs[1:-1] - half_way)))])
 
     @property
     def length_um(self) -> float:

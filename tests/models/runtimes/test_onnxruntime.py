@@ -85,7 +85,9 @@ def test_a_file_that_is_no_network_is_refused(toy: Artefact, onnx: bytes) -> Non
 
 
 def test_an_unknown_backend_and_no_threads_are_wrong_uses(toy: Artefact) -> None:
-    with pytest.raises(UnknownBackendError, match="use auto or onnxruntime, tensorrt_rtx, tensorrt, openvino"):
+    with pytest.raises(
+        UnknownBackendError, match="use auto or onnxruntime, tensorrt_rtx, tensorrt, torch_cuda, openvino"
+    ):
         open_model(toy, "cuda", fallback=True)
     with pytest.raises(ValueError, match="threads 0"):
         open_model(toy, threads=0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from microscoped.models.runtimes import Artefact, Choice, open_model
+from microscoped.models.runtimes import Artefact, open_model
 from microscoped.models.runtimes._cuda import CudaDriver
 from microscoped.models.runtimes._onnxruntime import OnnxRuntimeModel
 from microscoped.models.runtimes._provider import Provider
@@ -88,8 +88,9 @@ def test_auto_never_looks_for_the_provider_that_is_not_verified(
 
     monkeypatch.setattr(f"{OPEN}.find_provider_safely", missing)
     with open_model(toy) as model:
-        assert model.choice == Choice(
-            "onnxruntime", "auto", f"{asked[0]} cannot be used: {asked[0]} cannot be imported"
+        assert (model.choice.backend, model.choice.asked) == ("onnxruntime", "auto")
+        assert model.choice.reason.startswith(
+            "tensorrt_rtx cannot be used: tensorrt_rtx cannot be imported; torch_cuda"
         )
     assert asked == ["tensorrt_rtx"]
 
