@@ -322,7 +322,7 @@ def _absorbed(absorption: NDArray[Any], optics: PairOptics, z_um: NDArray[np.flo
 
 def _abbe(waves: NDArray[Any], optics: PairOptics, z_um: NDArray[np.float64], quick: bool) -> NDArray[np.float32]:
     whole, place = _extended(waves, optics)
-    source = Source.disc(COHERENCE, 7 if quick else 19)
+    source = Source.disc(COHERENCE, 19 if quick else 37)
     imager = AbbeImager(_pupil(optics), source, (whole.shape[0], whole.shape[1]), optics.pixel_size_um)
     return imager.images(whole[None], 0.0, z_um)[:, place[0], place[1]]
 

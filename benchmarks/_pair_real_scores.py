@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from microscoped.models.focus_pair.calibration import Fit
 
 LIMIT_DOF = 1.0
+NEAR_DOF = 3.0
 LEAST_WITHIN = 0.90
 MOST_ABSTAINED = 0.50
 MOST_MISLED = 0.10
@@ -27,6 +28,8 @@ SLOPES = (0.4, 2.5)
 SIGN_MARGIN = 0.7
 """The stage is believed to run against the light only where the error is then less than this part."""
 LEAST_READINGS = 4
+LEAST_SPREAD_DOF = 1e-3
+"""What a line is fitted to: so many readings, not all alike."""
 INTERVAL_PART = 0.90
 SIGNS = (1, -1)
 LEAST_TILES = 4
@@ -98,9 +101,9 @@ def _line(field: Field, sign: int, settings: EstimateSettings) -> Line:
             behind = behind_dof(reading)
             rows.append((found - behind, field.truth_dof(reading, sign) - behind))
     correction = Correction()
-    if len(rows) >= LEAST_READINGS:
-        read, true = np.array(rows, float).T
-        slope, offset, *_ = stats.theilslopes(true, read)
+    read, true = np.array(rows, float).reshape(-1, 2).T
+    if read.size >= LEAST_READINGS and np.ptp(read) > LEAST_SPREAD_DOF:
+        slope, offset, *_ = stats.theilslopes(true, read, method="joint")
         if SLOPES[0] <= slope <= SLOPES[1]:
             correction = Correction(slope=float(slope), offset_dof=float(offset))
     told = told_of([field], sign, correction, settings)
@@ -125,15 +128,19 @@ def _mean_error(told: Told) -> float:
 def scores(told: Told) -> dict[str, Any]:
     """Return the figures of estimates; lengths in depths of field, parts of 1.
 
-    ``within`` is the part of the answers that are at most one depth of field off, ``misled`` the part of all pairs that
-    were answered and are farther off.
+    ``within`` is the part of the answers that are at most one depth of field off, ``within_near`` the same where the
+    second image is at most three depths of field out of focus, ``misled`` the part of all pairs that were answered and
+    are farther off.
     """
     figures = figures_of(told)
-    errors = np.abs(told.value - told.truth)[np.isfinite(told.value)]
+    answered = np.isfinite(told.value)
+    errors = np.abs(told.value - told.truth)[answered]
+    near = errors[np.abs(told.truth[answered]) <= NEAR_DOF]
     beyond = int(np.sum(errors > LIMIT_DOF))
     return {
         **figures.model_dump(),
         "within": 1.0 - beyond / errors.size if errors.size else None,
+        "within_near": float(np.mean(near <= LIMIT_DOF)) if near.size else None,
         "misled": beyond / figures.pairs,
         "abstained": figures.abstained,
     }

@@ -12,8 +12,9 @@ Each row is read with the shipped network.
 - *tiles*, where a frame holds four tiles or more: the ladder of ``calibrate.run`` (nothing, a line, a linear head) on
   every third tile as a field of its own; the figures are of the other tiles together.
 
-``const.`` is what always answering the middle of the true values would reach. A row passes unless its verdict is
-``fails``; `_pair_real_scores.verdict` says what each word means.
+``≤ 1 near`` counts pairs whose second image is at most 3 DoF out of focus, ``sign −`` wrong signs beyond 1 DoF,
+``covered`` 90 % intervals that hold the truth; ``const.`` is what always answering the middle of the true values would
+reach. A row passes unless its verdict is ``fails``; `_pair_real_scores.verdict` says what each word means.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 QUICK_PAIRS = 45
+PARTS = ("within", "within_near", "wrong_sign", "abstained", "coverage")
 
 
 def read(row: Row, model: CompiledModel, most: int | None) -> Field:
@@ -118,7 +120,7 @@ def table_lines(outcome: dict[str, Any]) -> list[str]:
 
 def _figures_line(name: str, found: dict[str, Any]) -> str:
     lengths = "".join(_cell(found[key], 7, ".2f") for key in ("mean_dof", "median_dof", "p95_dof"))
-    parts = "".join(_cell(found[key], 9, ".0%") for key in ("within", "wrong_sign", "abstained", "coverage"))
+    parts = "".join(_cell(found[key], 9, ".0%") for key in PARTS)
     return f"{name:<30}{found['pairs']:>5}{lengths}{parts}"
 
 
@@ -144,8 +146,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the figures here too")
     chosen = parser.parse_args()
     model = open_model(load_artefact(chosen.weights), "onnxruntime")
-    head = f"{'lengths in DoF':<30}{'pairs':>5}{'mean':>7}{'median':>7}{'p95':>7}{'≤ 1 DoF':>9}{'sign −':>9}"
-    print(f"{head}{'abstain':>9}{'covered':>9}{'const.':>8}{'≤ 1':>7}   verdict")
+    head = f"{'lengths in DoF':<30}{'pairs':>5}{'mean':>7}{'median':>7}{'p95':>7}{'≤ 1 DoF':>9}{'≤ 1 near':>9}"
+    print(f"{head}{'sign −':>9}{'abstain':>9}{'covered':>9}{'const.':>8}{'≤ 1':>7}   verdict")
     outcomes: list[dict[str, Any]] = []
     for maker in MAKERS:
         if chosen.rows is not None and not any(maker.name.startswith(name) for name in chosen.rows):
