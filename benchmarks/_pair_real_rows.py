@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import fft, ndimage
 
+from microscoped.drivers import Optics
 from microscoped.drivers.errors import DriverError
 from microscoped.drivers.micromanager import MicroManagerMicroscope, demo_config_path
 from microscoped.models.focus_pair import PairOptics
+from microscoped.simulators.brightfield import BrightfieldScene, BrightfieldSetup
 from microscoped.simulators.field import FieldScene
 from microscoped.simulators.measured_field import MeasuredField, read_field
 from microscoped.simulators.optics import AbbeImager, Pupil, Source, incoherent_images
@@ -50,6 +52,7 @@ BEAD_PIXELS = 2.0
 """Pixels of the demonstration camera that stand for λ/NA: the size of its beads."""
 BEAD_SIDE_PX = 1024
 MOVE_S = 10.0
+CONTROL = "control"
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +62,7 @@ class Row:
     Parameters
     ----------
     name, kind
-        Line of the table; ``real``, ``semi-real`` or ``plumbing``.
+        Line of the table; ``real``, ``semi-real``, ``plumbing`` or `CONTROL`.
     optics
         What the engine is told.
     frames, z_um, focus_um
@@ -101,6 +104,26 @@ class Maker:
 
     name: str
     make: Callable[[Path, bool], list[Row]]
+
+
+def section(data: Path, quick: bool) -> list[Row]:
+    """Return the control: a simulated stained section, of the kind that the network is made for."""
+    optics = PairOptics(na=0.5, wavelength_nm=550.0, immersion_index=1.0, pixel_size_um=0.325)
+    z = _positions(optics, quick)
+    setup = BrightfieldSetup(
+        optics=Optics(
+            na=optics.na,
+            wavelength_nm=optics.wavelength_nm,
+            immersion_index=optics.immersion_index,
+            pixel_size_um=optics.pixel_size_um,
+        ),
+        shape_px=(512, 512),
+        z_range_um=(float(z[0]) - optics.dof_um, float(z[-1]) + optics.dof_um),
+    )
+    scene = BrightfieldScene(setup, cache=None)
+    frames = [scene.expose(float(at), SensorModel().nominal_exposure_ms, shot) for shot, at in enumerate(z)]
+    note = f"the simulated stained section of the daemon's demonstration, 20×/0.5; {_size(frames[0], optics)}"
+    return [Row("control: simulated section", CONTROL, optics, frames, z, 0.0, False, note)]
 
 
 def beads(data: Path, quick: bool) -> list[Row]:
@@ -149,7 +172,7 @@ def measured_field(data: Path, quick: bool) -> list[Row]:
     optics = PairOptics(na=0.5, wavelength_nm=647.0, immersion_index=1.333, pixel_size_um=0.139)
     height, width = values.shape
     scene = FieldScene(field, na=optics.na, coherence=0.2, frame_shape=(height, width))
-    z = np.arange(-2, 3) * optics.dof_um
+    z = np.linspace(-2.0, 2.0, 5) * optics.dof_um
     frames = [scene.full_model(float(at)) for at in z]
     note = f"the field was measured at 647 nm, 0.139 µm/px; {_size(frames[0], optics)}"
     return [Row("hl60-field", "semi-real", optics, frames, z, 0.0, False, note)]
@@ -252,6 +275,7 @@ def demo(data: Path, quick: bool) -> list[Row]:
 
 
 MAKERS = (
+    Maker("control: simulated section", section),
     Maker("fl-psf-beads", beads),
     Maker("lsfm-dfnn", light_sheet),
     Maker("ph-isl-neurons", neurons),

@@ -24,7 +24,7 @@ MOST_MISLED = 0.10
 HALF = 0.5
 """A reading is worth something where its mean error is at most this part of that of the best constant answer."""
 SLOPES = (0.4, 2.5)
-"""A line flatter or steeper than this is no correction."""
+"""A line flatter or steeper than this is no correction; nor is one that does not lower the error it was fitted to."""
 SIGN_MARGIN = 0.7
 """The stage is believed to run against the light only where the error is then less than this part."""
 LEAST_READINGS = 4
@@ -103,10 +103,14 @@ def _line(field: Field, sign: int, settings: EstimateSettings) -> Line:
     correction = Correction()
     read, true = np.array(rows, float).reshape(-1, 2).T
     if read.size >= LEAST_READINGS and np.ptp(read) > LEAST_SPREAD_DOF:
-        slope, offset, *_ = stats.theilslopes(true, read, method="joint")
+        slope = stats.theilslopes(true, read)[0]
+        offset = np.median(true - slope * read)
         if SLOPES[0] <= slope <= SLOPES[1]:
             correction = Correction(slope=float(slope), offset_dof=float(offset))
     told = told_of([field], sign, correction, settings)
+    plain = told_of([field], sign, Correction(), settings)
+    if _mean_error(told) >= _mean_error(plain):
+        correction, told = Correction(), plain
     answered = np.isfinite(told.value) & (told.half > 0)
     factor = settings.interval_factor
     if answered.sum() >= LEAST_READINGS:
@@ -170,7 +174,7 @@ def verdict(as_read: dict[str, Any], calibrated: Mapping[str, dict[str, Any]], c
 
 
 def _near(found: dict[str, Any]) -> bool:
-    return found["told"] > 0 and found["within"] >= LEAST_WITHIN and found["abstained"] <= MOST_ABSTAINED
+    return bool(found["told"] > 0 and found["within"] >= LEAST_WITHIN and found["abstained"] <= MOST_ABSTAINED)
 
 
 def judged(field: Field, settings: EstimateSettings, *, direction_known: bool) -> dict[str, Any]:
@@ -208,9 +212,10 @@ def _after_line(field: Field, settings: EstimateSettings, *, direction_known: bo
     rest = part_of(field, calibrating=False)
     wide = replace(settings, interval_factor=line.interval_factor)
     slope, offset = line.correction.slope, line.correction.offset_dof
+    told = "no line helps" if (slope, offset) == (1.0, 0.0) else f"slope {slope:.2f}, offset {offset:+.2f} DoF"
     return {
         **scores(told_of([rest], line.sign, line.correction, wide)),
-        "means": f"every third z: sign {line.sign:+d}, slope {slope:.2f}, offset {offset:+.2f} DoF",
+        "means": f"every third z: sign {line.sign:+d}, {told}",
     }
 
 
@@ -234,7 +239,8 @@ def _finished(fields: Sequence[Field], settings: EstimateSettings, configured_si
         try:
             next(climbing)
         except StopIteration as end:
-            return end.value
+            taught: Fit = end.value
+            return taught
 
 
 def _columns(told: Told) -> dict[str, Sequence[float | None]]:

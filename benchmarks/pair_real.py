@@ -2,7 +2,8 @@
 
 Rows are measured stacks (*real*), measured images that simulated optics defocus (*semi-real*), and the beads of
 Micro-Manager's demonstration camera through the project's own driver (*plumbing, not optics*). The measured images are
-those of ``$MICROSCOPED_DATA`` (or ``--data``).
+those of ``$MICROSCOPED_DATA`` (or ``--data``). A simulated stained section goes the same way as a control: if that is
+read badly, the other rows say nothing.
 
 Each row is read with the shipped network.
 
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from _figures import plain
-from _pair_real_rows import MAKERS, Row, Unusable, pair_indices
+from _pair_real_rows import CONTROL, MAKERS, Row, Unusable, pair_indices
 from _pair_real_scores import SIGNS, judged
 
 from microscoped.models.focus_pair import EstimateSettings, FocusPairEngine, PairSettings
@@ -167,7 +168,7 @@ def main() -> int:
             print(f"  {outcome['name']}: {outcome['note']}{_blur(outcome)}")
     if chosen.json is not None:
         chosen.json.write_text(json.dumps(plain(outcomes), indent=1), encoding="utf-8")
-    verdicts = [outcome["verdict"] for outcome in outcomes if outcome["verdict"]]
+    verdicts = {outcome["verdict"] for outcome in outcomes if outcome["verdict"] and outcome["kind"] != CONTROL}
     return 0 if verdicts and "fails" not in verdicts else 1
 
 

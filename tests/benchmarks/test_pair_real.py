@@ -139,6 +139,18 @@ def test_pairs_are_those_of_the_wanted_distance(
 
 
 @pytest.mark.slow
+def test_a_section_of_the_kind_that_was_trained_on_is_read_with_the_right_sign(tmp_path: Path) -> None:
+    figures = tmp_path / "pairs.json"
+    done = run("--rows", "control", "--data", tmp_path, "--json", figures)
+    assert figures.exists(), done.stdout + done.stderr
+    (row,) = json.loads(figures.read_text())
+    assert row["as_read"]["pairs"] == row["as_read"]["told"] == 19
+    assert row["as_read"]["wrong_sign"] <= 0.1
+    assert row["as_read"]["mean_dof"] < 0.5 * row["constant"]["mean_dof"]
+    assert done.returncode == 1, "the control alone is no result"
+
+
+@pytest.mark.slow
 def test_the_demonstration_beads_are_sharpest_at_zero_and_are_read(tmp_path: Path) -> None:
     figures = tmp_path / "pairs.json"
     done = run("--rows", "E3", "--data", tmp_path, "--json", figures)
