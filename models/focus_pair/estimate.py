@@ -43,7 +43,7 @@ class EstimateSettings:
         Which of two planes is reported first: the one nearest to the second image, or the upper or lower one.
     """
 
-    interval_factor: float = 2.0
+    interval_factor: float = 1.82
     abstain_above_dof: float = 2.5
     choose: Choice = "nearest"
 

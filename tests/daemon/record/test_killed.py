@@ -1,6 +1,6 @@
 """``kill -9`` of a real daemon at random moments: nothing that it said was recorded is lost.
 
-Five times by default; ``MICROSCOPED_KILLS=100`` for more.
+Five times by default; ``MICROSCOPED_BARE_KILLS=100`` for more.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from microscoped.daemon.record import Entry, read_journal, replay_journal
 if TYPE_CHECKING:
     from pathlib import Path
 
-KILLS = int(os.environ.get("MICROSCOPED_KILLS", "5"))
+KILLS = int(os.environ.get("MICROSCOPED_BARE_KILLS", "5"))
 CONFIG = """\
 microscope: {{kind: simulated, shape_px: [64, 64], through_micromanager: false, stage: {{start_um: 4.0}}}}
 optics: {{na: 0.5, wavelength_nm: 550, pixel_size_um: 0.325}}
