@@ -104,11 +104,12 @@ class EvaluateOptions:
     artefact
         The ONNX file; its sidecar lies beside it.
     splits
-        Names of the evaluation sets; none is all that the model has.
+        Names of the evaluation sets; none is all that the model has. Their samples are fixed, with seeds that no
+        training uses.
+    fields
+        Fields of each specimen, where fewer than all of a set shall do; None is all.
     processes
         Processes that render samples.
-    seed
-        Seed of the evaluation samples. The recipe keeps it apart from every seed of a training.
     progress
         Who is told of every step.
     """
@@ -116,8 +117,8 @@ class EvaluateOptions:
     folder: Path
     artefact: Path
     splits: Sequence[str] = ()
+    fields: int | None = None
     processes: int = 1
-    seed: int = 0
     progress: Progress = field(default_factory=Silence)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -20,7 +21,6 @@ from microscoped.simulators.specimens import TissueParameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -66,7 +66,7 @@ class BrightfieldScene:
         self._seed = seed
         self._planes = self.setup.planes_um()
         self._pattern = self.sensor.fixed_pattern(self.shape, seed)
-        folder = cache_folder() if cache == "user" else cast("Path | None", cache)
+        folder = cache_folder() if cache == "user" else None if cache is None else Path(cache)
         made_of = f"{_code_version()} {self.setup!r}"
         self._stack = load_or_make(folder, made_of, self._render)
         self._minima = self._stack.reshape(len(self._planes), -1).min(axis=1) * self._pattern.min()

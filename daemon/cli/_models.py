@@ -151,8 +151,10 @@ def evaluate(
     split: Annotated[
         list[str] | None, typer.Option(help="An evaluation set; may be repeated.", show_default="all")
     ] = None,
+    fields: Annotated[
+        int | None, typer.Option(help="Fields of each specimen.", min=1, show_default="all of the set")
+    ] = None,
     processes: Processes = 1,
-    seed: Seed = 0,
     as_json: AsJson = False,
 ) -> None:
     """Score a network on simulations that no training has seen.
@@ -169,8 +171,8 @@ def evaluate(
                 folder=folder or _folder("evaluation", spec.name),
                 artefact=loaded.path,
                 splits=tuple(split or ()),
+                fields=fields,
                 processes=processes,
-                seed=seed,
                 progress=progress,
             )
         )

@@ -22,7 +22,7 @@ from microscoped.models.focus_pair.training.rendering import (
     validation_fields,
 )
 from microscoped.models.focus_pair.training.sets import SETS, evaluation_set
-from microscoped.models.focus_pair.training.statistics import conformal_factor, risk_coverage, summary
+from microscoped.models.focus_pair.training.statistics import Results, conformal_factor, risk_coverage, summary
 from microscoped.models.runtimes import load_artefact
 
 if TYPE_CHECKING:
@@ -89,18 +89,24 @@ def evaluate(options: EvaluateOptions) -> Mapping[str, JsonValue]:
     fields = options.folder / "fields"
     options.folder.mkdir(parents=True, exist_ok=True)
     settings = EstimateSettings(interval_factor=1.0)
-    (fixing,) = evaluate_set(fields, [options.artefact], "calibration", options.progress, options.processes, settings)
-    factor = conformal_factor(fixing)
-    settings = replace(settings, interval_factor=factor)
-    report: dict[str, Any] = {"calibration": {"interval_factor": factor, **summary(fixing)}}
+
+    def results(name: str) -> Results:
+        found = evaluate_set(
+            fields, [options.artefact], name, options.progress, options.processes, settings, options.fields
+        )
+        return found[0]
+
+    fixing = results("calibration")
+    settings = replace(settings, interval_factor=conformal_factor(fixing))
+    report: dict[str, Any] = {"calibration": {"interval_factor": settings.interval_factor, **summary(fixing)}}
     for name in names:
-        if name == "calibration":
-            continue
-        (results,) = evaluate_set(fields, [options.artefact], name, options.progress, options.processes, settings)
-        report[name] = {**summary(results), "risk_coverage": [list(point) for point in risk_coverage(results)]}
+        if name != "calibration":
+            scored = results(name)
+            report[name] = {**summary(scored), "risk_coverage": [list(point) for point in risk_coverage(scored)]}
     entry = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "weights_sha256": artefact.sidecar.sha256,
+        "fields": options.fields,
         "report": report,
     }
     with (options.folder / LOG).open("a", encoding="utf-8") as log:

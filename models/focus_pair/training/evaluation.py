@@ -92,13 +92,13 @@ def engine_for(artefact: Path, slide: Slide, settings: EstimateSettings | None =
 
 
 def evaluate_slide(
-    folder: Path, artefacts: list[Path], set_name: str, specimen: int, settings: EstimateSettings
+    folder: Path, artefacts: list[Path], set_name: str, specimen: int, settings: EstimateSettings, most_fields: int
 ) -> list[Results]:
-    """Return the results of each network on all pairs of a slide."""
+    """Return the results of each network on all pairs of a slide's first fields."""
     chosen = evaluation_set(set_name)
     engines = [engine_for(artefact, chosen.slide(specimen), settings) for artefact in artefacts]
     rows: list[list[tuple[float, ...]]] = [[] for _ in engines]
-    for field in range(chosen.fields):
+    for field in range(min(chosen.fields, most_fields)):
         slide, found = pairs(folder, chosen, specimen, field)
         dof_um = slide.field.dof_um
         for pair in found:
@@ -134,7 +134,7 @@ def _results(rows: list[tuple[float, ...]]) -> Results:
 
 
 def _job(
-    job: tuple[Path, list[Path], str, int, EstimateSettings],
+    job: tuple[Path, list[Path], str, int, EstimateSettings, int],
 ) -> list[Results]:
     return evaluate_slide(*job)
 
@@ -146,8 +146,9 @@ def evaluate_set(
     progress: Progress,
     processes: int = 1,
     settings: EstimateSettings | None = None,
+    most_fields: int | None = None,
 ) -> list[Results]:
-    """Return the results of each network on a whole set.
+    """Return the results of each network on a set.
 
     Parameters
     ----------
@@ -163,9 +164,14 @@ def evaluate_set(
         How many at once.
     settings
         How tiles are combined.
+    most_fields
+        Fields of each specimen, where fewer than all shall do.
     """
     chosen = evaluation_set(set_name)
-    jobs = [(folder, artefacts, set_name, k, settings or EstimateSettings()) for k in range(chosen.specimens)]
+    jobs = [
+        (folder, artefacts, set_name, k, settings or EstimateSettings(), most_fields or chosen.fields)
+        for k in range(chosen.specimens)
+    ]
     parts: list[list[Results]] = []
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         for part in pool.imap(_job, jobs):
