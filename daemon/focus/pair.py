@@ -155,7 +155,7 @@ class PairCheck:
     residual_um
         How far the next pair found the focus from where the first had sent the stage.
     covered
-        Whether it found it within the first one's 90 % interval.
+        Whether both agree as well as their 90 % intervals promise: half the widths add up in squares.
     """
 
     residual_um: float
@@ -233,8 +233,16 @@ class _Focus:
     low_um: float
     high_um: float
 
+    @property
+    def half_um(self) -> float:
+        return 0.5 * (self.high_um - self.low_um)
+
     def agrees(self, other: _Focus) -> bool:
         return self.low_um <= other.high_um and other.low_um <= self.high_um
+
+    def promises(self, other: _Focus) -> bool:
+        """Whether another pair finds the focus where both intervals together lead one to expect it."""
+        return abs(self.z_um - other.z_um) <= math.hypot(self.half_um, other.half_um)
 
 
 @dataclass(slots=True)
@@ -341,7 +349,7 @@ def _run(policy: PairPolicy) -> _Steps:
         again = yield from run.check(focus)
         if again is not None:
             residual_um = abs(again.z_um - run.here_um)
-            run.checks.append(PairCheck(residual_um, focus.low_um <= again.z_um <= focus.high_um))
+            run.checks.append(PairCheck(residual_um, focus.promises(again)))
             if focus.agrees(again):
                 if residual_um < policy.residual_dof * policy.dof_um:
                     return run.done(run.here_um, again, "pair" if run.pairs == 2 else "another_pair")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 OPTIONS = ("delta_um", "bit_depth")
 DELTA_RANGE_DOF = (0.5, 12.5)
 """Distances between the two images that the network was trained on; above 4 only with one of them within 3 of focus."""
+CORRECTED_DOF = 4.0
+"""Distance of the images up to which a calibration's correction and interval are used: it sees no longer ones."""
 COARSE_TILE = TILE // COARSE
 SATURATED_MOST = 0.02
 """Largest part of saturated pixels of a frame that can be trusted."""
@@ -210,10 +212,13 @@ class FocusPairEngine:
         if swapped:
             # Read the other way round, the network tells of the first frame.
             defocus = defocus + np.float32(inputs.delta_dof)
-        corrected, expected = self.settings.correction.apply(
-            defocus, error, features, inputs.delta_dof, swapped=swapped
-        )
-        found = estimate(corrected, expected, inputs.contents, inputs.centres, self.settings.estimate)
+        correction, settings = self.settings.correction, self.settings.estimate
+        if abs(inputs.delta_dof) > CORRECTED_DOF:
+            # What was learned on short pairs does not hold for the long ones that check.
+            plain = EstimateSettings().interval_factor
+            correction, settings = Correction(), replace(settings, interval_factor=plain)
+        corrected, expected = correction.apply(defocus, error, features, inputs.delta_dof, swapped=swapped)
+        found = estimate(corrected, expected, inputs.contents, inputs.centres, settings)
         return Reading(found, defocus, error, inputs.contents, features)
 
     def _checked(self, frames: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -64,9 +64,9 @@ def test_every_measurement_of_a_pair_names_both_frames_as_its_causes() -> None:
     ("focus_um", "targets", "legs"),
     [
         (8.0, 2, 2),
-        (19.0, 3, 3),
+        (19.0, 2, 2),
         (0.0, 2, 3),  # back over the start: the driver layer goes beyond and returns
-        (-10.0, 3, 4),
+        (-10.0, 2, 3),
     ],
 )
 def test_overshoot_is_counted_as_moves_and_not_as_targets(focus_um: float, targets: int, legs: int) -> None:

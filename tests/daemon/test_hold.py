@@ -225,7 +225,7 @@ def test_its_end_leaves_the_stage_in_the_plane(how: str, away: bool) -> None:
     assert world.z_um == pytest.approx(5.0)
     assert world.state.tasks[task].state == ("done" if how == "focus.release" else "cancelled")
     HoldOutcome.model_validate_json(json.dumps(world.result(task)))
-    assert world.result(task)["images"] == (5 if away else 4)
+    assert world.result(task)["images"] == (4 if away else 3)
     assert world.state.claim is None
     assert not {"hold.round", "hold.limit"} & set(world.timers)
 

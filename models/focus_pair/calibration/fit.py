@@ -122,16 +122,14 @@ def fit(
     sign = configured_sign or _better_sign(fields, settings)
     tries = [_judged("nothing", fields, sign, Correction(), [Correction()] * len(fields), settings, bars)]
     yield _told(tries[-1])
-    if not tries[-1].passed:
-        lines = []
-        for which in SIGNS:
-            left_out = [_line(_others(fields, k), which, settings) for k in range(len(fields))]
-            lines.append(_judged("line", fields, which, _line(fields, which, settings), left_out, settings, bars))
-        tries.append(_preferred(lines, configured_sign))
-        yield _told(tries[-1])
-    if not tries[-1].passed:
-        tries.append((yield from _head(fields, tries[-1].sign, settings, bars)))
-    return next((one for one in tries if one.passed), _least_bad(tries))
+    lines = []
+    for which in SIGNS:
+        left_out = [_line(_others(fields, k), which, settings) for k in range(len(fields))]
+        lines.append(_judged("line", fields, which, _line(fields, which, settings), left_out, settings, bars))
+    tries.append(_preferred(lines, configured_sign))
+    yield _told(tries[-1])
+    tries.append((yield from _head(fields, tries[-1].sign, settings, bars)))
+    return _least_bad([one for one in tries if one.passed] or tries)
 
 
 def zero_shot(fields: Sequence[Field], settings: EstimateSettings, sign: int) -> Figures:
@@ -144,7 +142,7 @@ def _better_sign(fields: Sequence[Field], settings: EstimateSettings) -> int:
 
 
 def _least_bad(tries: Sequence[Fit]) -> Fit:
-    """Where nothing passes, a higher rung is worth its freedom only where it is clearly better."""
+    """Return the best rung; a higher one is worth its freedom only where it is clearly better."""
     best = tries[0]
     for one in tries[1:]:
         best = one if _error(one) < WORTHWHILE * _error(best) else best
