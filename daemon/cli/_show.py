@@ -31,6 +31,13 @@ SVG_COLUMNS, SVG_LINES = 128, 44
 READY_S = 60.0
 SILENCE_S = 10.0
 OPENING_POLL_S = 0.05
+CONFIRMED = {
+    "pair": "confirmed by a second pair",
+    "another_pair": "confirmed by one more pair",
+    "corrected": "corrected by a second pair",
+    None: "by the search, which took over",
+}
+"""What the report says of a focus run by pairs, in words."""
 
 
 def play(console: Console, *, with_pictures: bool, seconds: float, away_um: float) -> tuple[Screen, int]:
@@ -163,7 +170,7 @@ def _focus(show: _Show, scope: Scope, away_um: float) -> None:
     start_um = scope.position()
     pair = scope.focus(method="pair")
     found_um = scope.position()
-    show.end(step, f"in focus at {found_um:.2f} µm: {_cost(pair)}; confirmed by {pair['confirmation']}")
+    show.end(step, f"in focus at {found_um:.2f} µm: {_cost(pair)}; {CONFIRMED[pair['confirmation']]}")
     step = show.begin("camera.snap, frame.get")
     header, show.screen.after = scope.snap()
     show.end(step, f"{header['frame']}, {_size(header)}")
