@@ -37,8 +37,6 @@ class Correction:
         expected_error_dof: NDArray[np.float32],
         features: NDArray[np.float32],
         delta_dof: float,
-        *,
-        swapped: bool,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return corrected defocus of the second frames, and expected errors; shape (tiles,) each.
 
@@ -49,12 +47,10 @@ class Correction:
         features
             Shape (tiles, features), of the pair as the network read it.
         delta_dof
-            From the first frame to the second.
-        swapped
-            Whether the network read the pair the other way round: what it said, and what its features tell, is then of
-            the first frame.
+            From the first frame to the second. The network reads a negative pair the other way round: what it said, and
+            what its features tell, is then of the first frame.
         """
-        behind = np.float32(delta_dof if swapped else 0.0)
+        behind = np.float32(min(delta_dof, 0.0))
         read = defocus_dof - behind
         corrected = np.float32(self.slope) * read + np.float32(self.offset_dof)
         if self.head is not None:

@@ -208,16 +208,14 @@ class FocusPairEngine:
         """Run the network on prepared inputs and combine the tiles."""
         outputs = self._model.run({"images": inputs.images, "scalars": inputs.scalars})
         defocus, error, features = outputs["defocus_dof"], np.exp(outputs["log_error"]), outputs["features"]
-        swapped = inputs.delta_dof < 0
-        if swapped:
-            # Read the other way round, the network tells of the first frame.
-            defocus = defocus + np.float32(inputs.delta_dof)
+        # Of a negative pair, which it reads the other way round, the network tells the first frame's defocus.
+        defocus = defocus + np.float32(min(inputs.delta_dof, 0.0))
         correction, settings = self.settings.correction, self.settings.estimate
         if abs(inputs.delta_dof) > CORRECTED_DOF:
             # What was learned on short pairs does not hold for the long ones that check.
             plain = EstimateSettings().interval_factor
             correction, settings = Correction(), replace(settings, interval_factor=plain)
-        corrected, expected = correction.apply(defocus, error, features, inputs.delta_dof, swapped=swapped)
+        corrected, expected = correction.apply(defocus, error, features, inputs.delta_dof)
         found = estimate(corrected, expected, inputs.contents, inputs.centres, settings)
         return Reading(found, defocus, error, inputs.contents, features)
 

@@ -4,11 +4,13 @@ from microscoped.simulators.specimens._cells import CellParameters, unstained_ce
 from microscoped.simulators.specimens._filaments import FilamentParameters, stained_filaments
 from microscoped.simulators.specimens._maps import Specimen
 from microscoped.simulators.specimens._smear import SmearParameters, stained_smear
-from microscoped.simulators.specimens._tissue import EOSIN, HAEMATOXYLIN, TissueParameters, tissue_section
+from microscoped.simulators.specimens._stains import EOSIN, HAEMATOXYLIN, Absorbance
+from microscoped.simulators.specimens._tissue import TissueParameters, tissue_section
 
 __all__ = [
     "EOSIN",
     "HAEMATOXYLIN",
+    "Absorbance",
     "CellParameters",
     "FilamentParameters",
     "SmearParameters",

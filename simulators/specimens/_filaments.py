@@ -14,9 +14,7 @@ from microscoped.simulators.specimens._maps import (
     smooth_step,
     window,
 )
-from microscoped.simulators.specimens._tissue import EOSIN, HAEMATOXYLIN
-
-Absorbance = tuple[float, float, float]
+from microscoped.simulators.specimens._stains import EOSIN, HAEMATOXYLIN, Absorbance, draw_dyes
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +53,7 @@ class FilamentParameters:
     def draw(cls, rng: np.random.Generator) -> FilamentParameters:
         """Return random parameters: sparse and dense, straight and winding."""
         height = float(rng.uniform(0.8, 4.0))
-        dyes = np.array([HAEMATOXYLIN, EOSIN])[rng.permutation(2)] * rng.uniform(0.85, 1.15, (2, 3))
-        first, second = (tuple(float(value) for value in dye) for dye in dyes)
+        absorbance = draw_dyes(rng)
         return cls(
             filaments_per_mm2=float(rng.uniform(400.0, 3000.0)),
             length_um=float(rng.uniform(20.0, 100.0)),
@@ -66,7 +63,7 @@ class FilamentParameters:
             n_layers=int(np.clip(round(height / 0.8), 1, 5)),
             od=float(rng.uniform(0.2, 0.8)),
             opd_per_od_um=float(rng.uniform(0.0, 0.12)),
-            absorbance=((first[0], first[1], first[2]), (second[0], second[1], second[2])),
+            absorbance=absorbance,
         )
 
 

@@ -14,9 +14,7 @@ from microscoped.simulators.specimens._maps import (
     smooth_step,
     window,
 )
-from microscoped.simulators.specimens._tissue import EOSIN, HAEMATOXYLIN
-
-Absorbance = tuple[float, float, float]
+from microscoped.simulators.specimens._stains import EOSIN, HAEMATOXYLIN, Absorbance, draw_dyes
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +56,7 @@ class SmearParameters:
     def draw(cls, rng: np.random.Generator) -> SmearParameters:
         """Return random parameters: thick and thin smears, blood and cytology, weak and strong stains."""
         height = float(rng.uniform(0.5, 2.5))
-        dyes = np.array([HAEMATOXYLIN, EOSIN])[rng.permutation(2)] * rng.uniform(0.85, 1.15, (2, 3))
-        first, second = (tuple(float(value) for value in dye) for dye in dyes)
+        absorbance = draw_dyes(rng)
         scale = float(rng.uniform(0.4, 1.4))
         return cls(
             cells_per_mm2=float(rng.uniform(1500.0, 9000.0)),
@@ -71,7 +68,7 @@ class SmearParameters:
             body_od=0.3 * scale,
             nucleus_od=0.6 * scale * float(rng.uniform(0.6, 1.4)),
             opd_per_od_um=float(rng.uniform(0.0, 0.12)),
-            absorbance=((first[0], first[1], first[2]), (second[0], second[1], second[2])),
+            absorbance=absorbance,
         )
 
 

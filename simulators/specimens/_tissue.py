@@ -14,10 +14,7 @@ from microscoped.simulators.specimens._maps import (
     smooth_step,
     window,
 )
-
-HAEMATOXYLIN = (0.65, 0.70, 0.29)
-EOSIN = (0.07, 0.99, 0.11)
-"""Absorbances in red, green and blue (Ruifrok and Johnston 2001, Anal. Quant. Cytol. Histol. 23:291)."""
+from microscoped.simulators.specimens._stains import EOSIN, HAEMATOXYLIN, Absorbance, draw_dyes
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +60,13 @@ class TissueParameters:
     fibre_stretch: float = 2.0
     fibre_angle_rad: float = 0.4
     opd_per_od_um: float = 0.04
-    absorbance: tuple[tuple[float, float, float], tuple[float, float, float]] = (HAEMATOXYLIN, EOSIN)
+    absorbance: tuple[Absorbance, Absorbance] = (HAEMATOXYLIN, EOSIN)
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> TissueParameters:
         """Return random parameters: the variety of sections, stains and laboratories."""
         thickness = float(rng.uniform(1.0, 5.0))
-        dyes = np.array([HAEMATOXYLIN, EOSIN])[rng.permutation(2)] * rng.uniform(0.85, 1.15, (2, 3))
-        first, second = (tuple(float(value) for value in dye) for dye in dyes)
+        absorbance = draw_dyes(rng)
         scale = float(rng.uniform(0.4, 1.4))
         return cls(
             thickness_um=thickness,
@@ -86,7 +82,7 @@ class TissueParameters:
             fibre_stretch=float(rng.uniform(1.0, 5.0)),
             fibre_angle_rad=float(rng.uniform(0.0, np.pi)),
             opd_per_od_um=float(rng.uniform(0.0, 0.08)),
-            absorbance=((first[0], first[1], first[2]), (second[0], second[1], second[2])),
+            absorbance=absorbance,
         )
 
 

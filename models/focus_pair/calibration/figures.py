@@ -49,9 +49,7 @@ class PairReading:
 
     def estimate(self, correction: Correction, settings: EstimateSettings) -> Estimate:
         """Return what the engine would say with this correction."""
-        corrected, expected = correction.apply(
-            self.defocus_dof, self.expected_error_dof, self.features, self.delta_dof, swapped=self.delta_dof < 0
-        )
+        corrected, expected = correction.apply(self.defocus_dof, self.expected_error_dof, self.features, self.delta_dof)
         return estimate(corrected, expected, self.contents, self.centres, settings)
 
 

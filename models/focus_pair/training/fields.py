@@ -25,6 +25,7 @@ from microscoped.simulators.optics import (
     to_camera,
 )
 from microscoped.simulators.specimens import (
+    Absorbance,
     CellParameters,
     FilamentParameters,
     SmearParameters,
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from microscoped.simulators.optics import FloatArray
 
 ImageFormation = Literal["incoherent", "stokseth", "abbe"]
-Absorbance = tuple[float, float, float]
 StainedParameters = TissueParameters | SmearParameters | FilamentParameters
 SpecimenParameters = StainedParameters | CellParameters
 FAMILIES: dict[str, type[SpecimenParameters]] = {
@@ -225,7 +225,7 @@ def with_dyes(parameters: SpecimenParameters, absorbance: tuple[Absorbance, Abso
     return replace(parameters, absorbance=absorbance)
 
 
-def _any_dye(rng: np.random.Generator) -> tuple[float, float, float]:
+def _any_dye(rng: np.random.Generator) -> Absorbance:
     """Return a direction of the positive octant, uniform over its solid angle."""
     dye = np.abs(rng.standard_normal(3))
     dye /= np.linalg.norm(dye)
