@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from microscoped.models.runtimes import load_artefact
+from microscoped.models.runtimes import Limit, Quantisation, load_artefact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,6 +45,8 @@ class ModelSpec:
         units stand in their sidecars.
     training
         Dotted name of its training code, a module that fulfils `microscoped.models.training.Training`.
+    int8
+        How its networks are brought to int8, and how accurate they must be then; None where they are not.
     """
 
     name: str
@@ -52,6 +54,7 @@ class ModelSpec:
     purpose: str
     artefacts: tuple[str, ...]
     training: str
+    int8: Quantisation | None = None
 
     def artefact_path(self, artefact: str | None = None) -> Path:
         """Return the ONNX file of one of its networks, by default of the first; it need not exist yet.
@@ -93,6 +96,14 @@ MODELS: Mapping[str, ModelSpec] = {
             ),
             artefacts=("focus_pair",),
             training="microscoped.models.focus_pair.training",
+            int8=Quantisation(
+                samples="microscoped.models.focus_pair.samples",
+                limits={
+                    "defocus_dof": Limit(mean=0.05, p99=0.25),
+                    "log_error": Limit(mean=0.05, p99=0.25),
+                    "features": Limit(mean=0.05, p99=0.25),
+                },
+            ),
         ),
     )
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,11 +14,20 @@ import typer
 from microscoped.daemon.cli._console import FAILED, WRONG_USE, console, fail
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from microscoped.models.registry import ModelSpec
-    from microscoped.models.runtimes import Artefact, CompiledModel, Sidecar
+    from microscoped.models.runtimes import (
+        Artefact,
+        CompiledInt8,
+        CompiledModel,
+        CompiledPlan,
+        Deviation,
+        Sidecar,
+    )
     from microscoped.models.training import Progress, Training
+
+    Builder = Callable[[ModelSpec, Artefact, Path, bool], tuple[CompiledPlan | CompiledInt8, tuple[Deviation, ...]]]
 
 TRAIN_EXTRA = "training needs the extra: pip install 'microscoped[train]'"
 TRAIN_PACKAGES = frozenset({"torch", "onnx", "onnxscript", "onnx_ir"})
@@ -189,6 +200,8 @@ def compile_models(
         list[str] | None,
         typer.Option(help="A GPU's compute capability, as SM89; may be repeated.", show_default="Ampere and later"),
     ] = None,
+    backend: Annotated[str, typer.Option(help="tensorrt_rtx; or openvino, for int8.")] = "tensorrt_rtx",
+    precision: Annotated[str, typer.Option(help="fp32 with tensorrt_rtx, int8 with openvino.")] = "fp32",
     artefact: Network = None,
     folder: Annotated[
         Path | None, typer.Option(help="The plan cache.", show_default="plans in the system's data folder")
@@ -196,35 +209,72 @@ def compile_models(
     anew: Annotated[bool, typer.Option("--anew", help="Build also what is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one document a line, for programs.")] = False,
 ) -> None:
-    """Build the TensorRT-RTX plan of every shipped network; this needs no GPU.
+    """Build the plan of every shipped network: for TensorRT-RTX, which needs no GPU, or in int8 for this processor.
 
+    An int8 network is made from samples that are rendered first, which takes minutes; then it is compared with ONNX
+    Runtime on other samples, and kept only if it is accurate enough.
     Exit code: 0 if all were built, 1 if one could not be, or nothing is shipped, 2 if there is no such model.
     """
     from microscoped.models.registry import MODELS
-    from microscoped.models.runtimes import ArtefactError, BackendError, compile_artefact
+    from microscoped.models.runtimes import ArtefactError, BackendError
 
+    if (backend, precision) not in {("tensorrt_rtx", "fp32"), ("openvino", "int8")}:
+        fail(
+            f"--backend {backend} --precision {precision}: there are plans for tensorrt_rtx in fp32, and for"
+            " openvino in int8; everything else needs none",
+            WRONG_USE,
+        )
+    if target and backend != "tensorrt_rtx":
+        fail(f"--target {target[0]}: only plans of tensorrt_rtx are for a GPU", WRONG_USE)
+    build: Builder = partial(_build_plan, target or ()) if backend == "tensorrt_rtx" else _build_int8
     cache = folder or _folder("plans")
     specs = [_spec(name)] if name is not None else list(MODELS.values())
     if artefact is not None and name is None:
         fail("--artefact needs the name of its model", WRONG_USE)
     rows: list[tuple[str, ...]] = []
+    notes: list[str] = []
     problems: list[str] = []
     for spec, network in [(s, n) for s in specs for n in ((None,) if artefact else s.artefacts)]:
         try:
             loaded = _load(spec, artefact) if artefact else spec.load(network)
-            plan = compile_artefact(loaded, "tensorrt_rtx", target or (), cache, anew=anew)
+            plan, more = build(spec, loaded, cache, anew)
         except (ArtefactError, BackendError) as error:
             problems.append(str(error))
             continue
         built = "from the cache" if plan.built_s is None else f"{plan.built_s:.2f} s"
         rows.append((loaded.name, f"{plan.size / 1024:.0f} KiB", built, str(plan.path or "not kept")))
+        notes += [f"{loaded.name}: {deviation}" for deviation in more]
         if as_json:
             document = {"name": loaded.name, "size": plan.size, "built_s": plan.built_s, "version": plan.version}
-            typer.echo(json.dumps({**document, "path": str(plan.path) if plan.path else None}))
+            figures = {"deviations": [asdict(deviation) for deviation in more]} if more else {}
+            typer.echo(json.dumps({**document, "path": str(plan.path) if plan.path else None, **figures}))
     if rows and not as_json:
         _table(("network", "plan", "time", "file"), rows)
+        for note in notes:
+            console().print(note, markup=False)
     if problems:
         fail("\n".join(problems), FAILED)
+
+
+def _build_plan(
+    targets: Sequence[str], _: ModelSpec, artefact: Artefact, cache: Path, anew: bool
+) -> tuple[CompiledPlan, tuple[Deviation, ...]]:
+    from microscoped.models.runtimes import compile_artefact
+
+    return compile_artefact(artefact, "tensorrt_rtx", targets, cache, anew=anew), ()
+
+
+def _build_int8(
+    spec: ModelSpec, artefact: Artefact, cache: Path, anew: bool
+) -> tuple[CompiledInt8, tuple[Deviation, ...]]:
+    from microscoped.models.runtimes import compile_int8
+    from microscoped.models.runtimes.errors import BuildFailedError
+
+    if spec.int8 is None:
+        raise BuildFailedError(f"{spec.name} has no int8 version; leave its precision at fp32")
+    with _Bar() as bar:
+        plan = compile_int8(artefact, spec.int8, cache, anew=anew, progress=bar)
+    return plan, plan.deviations
 
 
 @models.command()
@@ -245,6 +295,7 @@ def bench(
     """Time a network on every backend that can be used, in turns in one process.
 
     The ratio says how many times as fast as ONNX Runtime a backend is; on a busy computer it means more than the times.
+    OpenVINO is timed in int8, too, where that was compiled and is accurate enough.
     Exit code: 0, 1 if a backend that was named cannot be used or the weights are missing, 2 for a wrong option.
     """
     from microscoped.models.runtimes import BACKENDS, REFERENCE, bench_models
@@ -258,7 +309,7 @@ def bench(
     if not profile.min <= size <= profile.max:
         fail(f"--batch {size}: {loaded.name} takes {profile.min} to {profile.max}", WRONG_USE)
     wanted = [REFERENCE, *(b for b in backend or BACKENDS if b != REFERENCE)]
-    opened, refused = _open_all(loaded, wanted, threads, folder or _folder("plans"))
+    opened, refused, beside = _open_all(spec, loaded, wanted, threads, folder or _folder("plans"))
     try:
         if REFERENCE in refused:
             fail(refused[REFERENCE], FAILED)
@@ -267,35 +318,40 @@ def bench(
         for model in opened:
             model.close()
     if as_json:
-        from dataclasses import asdict
-
         figures = {"name": loaded.name, "batch": size, "rounds": rounds, "threads": threads}
-        document = {**figures, "backends": [asdict(speed) for speed in speeds], "unusable": refused}
+        document = {**figures, "backends": [asdict(speed) for speed in speeds], "unusable": {**refused, **beside}}
         typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
     else:
         console().print(f"{loaded.name}, batch {size}, {rounds} rounds", markup=False)
         rows = [(s.backend, f"{s.ratio:.2f}", f"{s.median_ms:.3f}", f"{s.smallest_ms:.3f}", s.device) for s in speeds]
         _table(("backend", f"speed / {REFERENCE}", "median ms", "smallest ms", "device"), rows)
-        for reason in refused.values():
+        for reason in (*refused.values(), *beside.values()):
             console().print(f"not timed: {reason}", markup=False)
     if backend and refused:
         fail(f"{', '.join(refused)} cannot be used here", FAILED)
 
 
 def _open_all(
-    artefact: Artefact, backends: Iterable[str], threads: int, cache: Path
-) -> tuple[list[CompiledModel], dict[str, str]]:
-    """Open what can be used; say why not of the rest."""
+    spec: ModelSpec, artefact: Artefact, backends: Iterable[str], threads: int, cache: Path
+) -> tuple[list[CompiledModel], dict[str, str], dict[str, str]]:
+    """Open what can be used; say why not of the rest, and of int8, which nobody has named."""
     from microscoped.models.runtimes import ModelError, open_model
 
     opened: list[CompiledModel] = []
     refused: dict[str, str] = {}
+    beside: dict[str, str] = {}
     for backend in dict.fromkeys(backends):
         try:
             opened.append(open_model(artefact, backend, threads=threads, cache_folder=cache))
         except ModelError as error:
             refused[backend] = str(error)
-    return opened, refused
+            continue
+        if backend == "openvino" and spec.int8 is not None:
+            try:
+                opened.append(open_model(artefact, backend, threads=threads, cache_folder=cache, int8=spec.int8))
+            except ModelError as error:
+                beside[f"{backend} int8"] = str(error)
+    return opened, refused, beside
 
 
 def _spec(name: str) -> ModelSpec:

@@ -15,7 +15,10 @@ from microscoped.models.runtimes._artefact import (
 from microscoped.models.runtimes._bench import Speed, bench_models
 from microscoped.models.runtimes._compare import Difference, compare_models, random_inputs
 from microscoped.models.runtimes._compile import CompiledPlan, compile_artefact
+from microscoped.models.runtimes._gate import Deviation, Limit
+from microscoped.models.runtimes._int8 import CompiledInt8, Quantisation, SampleMaker, compile_int8
 from microscoped.models.runtimes._model import Choice, CompiledModel
+from microscoped.models.runtimes._onnx_torch import TorchNetwork
 from microscoped.models.runtimes._open import AUTO, BACKENDS, REFERENCE, open_model
 from microscoped.models.runtimes.errors import ArtefactError, BackendError, InputError, ModelError
 
@@ -28,17 +31,24 @@ __all__ = [
     "BackendError",
     "BatchProfile",
     "Choice",
+    "CompiledInt8",
     "CompiledModel",
     "CompiledPlan",
+    "Deviation",
     "Difference",
     "InputError",
+    "Limit",
     "ModelError",
+    "Quantisation",
+    "SampleMaker",
     "Sidecar",
     "Speed",
     "Tensor",
+    "TorchNetwork",
     "bench_models",
     "compare_models",
     "compile_artefact",
+    "compile_int8",
     "load_artefact",
     "open_model",
     "random_inputs",

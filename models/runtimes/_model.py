@@ -48,7 +48,7 @@ class CompiledModel(Protocol):
 
     @property
     def backend(self) -> str:
-        """What runs it: ``onnxruntime``, ``tensorrt_rtx``, ``tensorrt`` or ``openvino``."""
+        """What runs it: the name of a backend, or ``openvino int8``."""
         ...
 
     @property

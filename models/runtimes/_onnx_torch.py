@@ -163,6 +163,11 @@ class TorchNetwork:
             for node in graph.node
         ]
 
+    @property
+    def weights(self) -> dict[str, Any]:
+        """Its constants by name, of floating point only: the tensors themselves, which training may change."""
+        return {name: value for name, value in self._constants.items() if isinstance(value, self._torch.Tensor)}
+
     def __call__(self, inputs: Mapping[str, Value]) -> dict[str, Value]:
         """Run it on tensors that are on its device."""
         values: dict[str, Value] = {**self._constants, **inputs}

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from microscoped.models.runtimes._compare import require_agreement
 from microscoped.models.runtimes._compile import find_provider_safely, key_of, plan_of
 from microscoped.models.runtimes._cuda import CudaContext, find_driver
+from microscoped.models.runtimes._int8 import open_int8
 from microscoped.models.runtimes._model import BaseModel, Choice, CompiledModel
 from microscoped.models.runtimes._onnxruntime import OnnxRuntimeModel
-from microscoped.models.runtimes._openvino import OpenVinoModel
+from microscoped.models.runtimes._openvino import INT8, OpenVinoModel
 from microscoped.models.runtimes._tensorrt import TensorRtModel
 from microscoped.models.runtimes._torch_cuda import TorchCudaModel
 from microscoped.models.runtimes.errors import (
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from microscoped.models.runtimes._artefact import Artefact
+    from microscoped.models.runtimes._int8 import Quantisation
     from microscoped.models.runtimes._provider import ProviderName
 
 log = logging.getLogger("microscoped.models")
@@ -49,11 +51,12 @@ def open_model(
     threads: int = 1,
     cache_folder: Path | None = None,
     fallback: bool = False,
+    int8: Quantisation | None = None,
 ) -> CompiledModel:
     """Make a network ready to run.
 
     Every backend but the reference, ONNX Runtime, is compared with it here, on random batches, and refused if an
-    output differs by more than the sidecar's tolerance.
+    output differs by more than the sidecar's tolerance. An int8 version is compared on samples, with limits of its own.
 
     Parameters
     ----------
@@ -68,6 +71,9 @@ def open_model(
         Where plans and compiled kernels are kept; None builds them at every opening.
     fallback
         Whether ONNX Runtime takes over where a backend that was named cannot be used. With ``auto`` it always does.
+        Where int8 cannot be used, single precision on the same backend is tried first.
+    int8
+        Only with ``openvino``: run the version that `compile_int8` has made of this. None is single precision.
 
     Returns
     -------
@@ -77,7 +83,7 @@ def open_model(
     Raises
     ------
     UnknownBackendError
-        There is no such backend.
+        There is no such backend, or none such in int8.
     ArtefactAlteredError
         The ONNX file's inputs or outputs are not those of the sidecar.
     BackendError
@@ -87,15 +93,22 @@ def open_model(
         raise UnknownBackendError(
             f"backend {backend!r}: there is none of this name; use {AUTO} or {', '.join(BACKENDS)}"
         )
+    if int8 is not None and backend != OpenVinoModel.backend:
+        raise UnknownBackendError(f"backend {backend!r} has no int8; use {OpenVinoModel.backend}, or fp32")
     if threads < 1:
         raise ValueError(f"threads {threads}: must be 1 or more")
-    wanted = PREFERRED if backend == AUTO else (backend,)
+    asked = backend if int8 is None else INT8
+    wanted = PREFERRED if backend == AUTO else (asked,)
+    instead = (REFERENCE,) if int8 is None else (backend, REFERENCE)
     may_fall_back = backend == AUTO or (fallback and backend != REFERENCE)
     obstacles: list[str] = []
     level = logging.INFO
-    for candidate in (*wanted, REFERENCE) if may_fall_back else wanted:
+    for candidate in (*wanted, *instead) if may_fall_back else wanted:
         try:
-            model, reason = _open(artefact, candidate, threads, cache_folder)
+            if candidate == INT8 and int8 is not None:
+                model, reason = _open_int8(artefact, int8, threads, cache_folder)
+            else:
+                model, reason = _open(artefact, candidate, threads, cache_folder)
         except BackendError as error:
             if candidate == REFERENCE or not may_fall_back:
                 raise
@@ -104,13 +117,13 @@ def open_model(
                 level = logging.WARNING
             continue
         break
-    if candidate == backend:
+    if candidate == asked:
         reason = f"{reason}, and it was asked for"
     elif not obstacles:
         reason = f"auto prefers it; {reason}"
     else:
         reason = "; ".join(obstacles)
-    model.choice = Choice(model.backend, backend, reason)
+    model.choice = Choice(model.backend, asked, reason)
     log.log(level, "%s runs on %s, %s: %s", model.name, model.backend, model.device, reason)
     return model
 
@@ -137,6 +150,12 @@ def _open(artefact: Artefact, backend: str, threads: int, folder: Path | None) -
         f"it agrees with {REFERENCE} ({largest.output} within {largest.largest:.2g} where {largest.tolerance:.2g} is"
         " allowed)"
     )
+
+
+def _open_int8(artefact: Artefact, int8: Quantisation, threads: int, folder: Path | None) -> tuple[BaseModel, str]:
+    """Open the int8 version past its gate; return it and what speaks for it."""
+    model, found = open_int8(artefact, int8, threads, folder)
+    return model, f"it is accurate enough on samples that did not make it ({'; '.join(map(str, found))})"
 
 
 def _open_tensorrt(artefact: Artefact, name: ProviderName, folder: Path | None) -> TensorRtModel:

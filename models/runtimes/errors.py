@@ -104,6 +104,18 @@ class DisagreementError(BackendError):
     code = "backend.disagreement"
 
 
+class NotCompiledError(BackendError):
+    """A version of the network that must be made beforehand was not made on this computer. The message says how."""
+
+    code = "backend.not_compiled"
+
+
+class InaccurateError(BackendError):
+    """A version in lower precision is farther from single precision than is allowed. The message holds the figures."""
+
+    code = "backend.inaccurate"
+
+
 class ExecutionError(BackendError):
     """The backend failed while it ran, for example because the GPU's memory is full."""
 
@@ -122,8 +134,10 @@ __all__ = [
     "DisagreementError",
     "DriverAbsentError",
     "ExecutionError",
+    "InaccurateError",
     "InputError",
     "ModelError",
+    "NotCompiledError",
     "SidecarError",
     "UnknownBackendError",
     "UnsupportedGpuError",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from typing import TYPE_CHECKING
 
 import pytest
 
 from microscoped.models.registry import MODELS, WEIGHTS, UnknownModelError, model_spec
-from microscoped.models.runtimes import compile_artefact, load_artefact, open_model, random_inputs
+from microscoped.models.runtimes import compile_artefact, compile_int8, load_artefact, open_model, random_inputs
+from microscoped.models.training import Silence
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,6 +56,33 @@ def test_what_is_shipped_runs_on_the_reference(path: Path) -> None:
 def test_what_is_shipped_builds_with_tensorrt_rtx(path: Path) -> None:
     pytest.importorskip("tensorrt_rtx_bindings", reason="the extra [tensorrt] is not installed")
     assert compile_artefact(load_artefact(path)).size > 0
+
+
+@pytest.mark.parametrize("name", [name for name, spec in MODELS.items() if spec.int8 is not None])
+def test_an_int8_version_has_a_limit_for_every_output_and_samples_for_every_input(name: str) -> None:
+    spec = model_spec(name)
+    assert spec.int8 is not None
+    made = importlib.import_module(spec.int8.samples).samples(2, 0, Silence())
+    for artefact in map(spec.load, spec.artefacts):
+        assert {tensor.name for tensor in artefact.sidecar.outputs} <= set(spec.int8.limits)
+        for tensor in artefact.sidecar.inputs:
+            assert made[tensor.name].shape == tensor.at(2)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", [name for name, spec in MODELS.items() if spec.int8 is not None])
+def test_what_is_shipped_passes_its_gate_in_int8(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino", reason="the extra [openvino] is not installed")
+    pytest.importorskip("onnx", reason="the extra [openvino] is not installed")
+    monkeypatch.setattr("microscoped.models.runtimes._int8.QUANTISED_WITH", 48)
+    monkeypatch.setattr("microscoped.models.runtimes._int8.JUDGED_BY", 48)
+    spec = model_spec(name)
+    assert spec.int8 is not None
+    for artefact in map(spec.load, spec.artefacts):
+        compile_int8(artefact, spec.int8, tmp_path)
+        with open_model(artefact, "openvino", cache_folder=tmp_path, int8=spec.int8) as model:
+            assert model.choice.backend == "openvino int8"
 
 
 @pytest.mark.parametrize("name", MODELS)

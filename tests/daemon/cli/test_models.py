@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 
 from microscoped.daemon.cli._app import app
 from microscoped.models import registry
-from microscoped.models.runtimes import BACKENDS
+from microscoped.models.runtimes import BACKENDS, Limit, Quantisation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,6 +150,12 @@ def test_train_hands_its_options_on_and_export_takes_the_checkpoint(run: Run, tm
         (("bench", "toy", "--backend", "cuda"), "--backend cuda: must be one of"),
         (("bench", "toy", "--batch", "17"), "--batch 17: toy takes 1 to 16"),
         (("compile", "--artefact", "x.onnx"), "--artefact needs the name of its model"),
+        (("compile", "--backend", "openvino"), "--backend openvino --precision fp32: there are plans for"),
+        (("compile", "--precision", "int8"), "--backend tensorrt_rtx --precision int8: there are plans for"),
+        (
+            ("compile", "--backend", "openvino", "--precision", "int8", "--target", "SM89"),
+            "--target SM89: only plans of tensorrt_rtx",
+        ),
     ],
 )
 def test_wrong_options_are_named(run: Run, words: tuple[str, ...], said: str) -> None:
@@ -196,6 +203,57 @@ def test_bench_times_the_reference_and_says_why_others_are_not_timed(run: Run, m
     shown = run("bench", "toy", "--rounds", 3, "--backend", "tensorrt")
     assert (shown.exit_code, shown.stderr) == (1, "tensorrt cannot be used here\n")
     assert "not timed: there is no NVIDIA driver" in shown.stdout
+
+
+INT8 = ("--backend", "openvino", "--precision", "int8")
+SAMPLES = """
+import numpy as np
+
+def samples(count, seed, progress):
+    progress.update(1, 1)
+    return {"frames": np.random.default_rng(seed).standard_normal((count, 2, 16, 16)).astype(np.float32)}
+"""
+
+
+@pytest.fixture
+def with_int8(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """The same where the toy has an int8 version."""
+    (tmp_path / "toy_samples.py").write_text(SAMPLES, encoding="utf-8")
+    monkeypatch.delitem(sys.modules, "toy_samples", raising=False)
+    limit = Limit(mean=0.1, p99=0.5)
+    spec = replace(registry.MODELS["toy"], int8=Quantisation("toy_samples", {"defocus": limit, "class": limit}))
+    monkeypatch.setattr(registry, "MODELS", {"toy": spec})
+    return run
+
+
+def test_a_model_without_an_int8_version_says_so(run: Run) -> None:
+    ended = run("compile", "toy", *INT8)
+    assert (ended.exit_code, ended.stderr) == (1, "toy has no int8 version; leave its precision at fp32\n")
+
+
+def test_int8_without_openvino_names_the_extra(with_int8: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    ended = with_int8("compile", "toy", *INT8)
+    assert (ended.exit_code, "microscoped[openvino]" in ended.stderr) == (1, True)
+
+
+def test_int8_is_compiled_once_and_timed_beside_fp32(with_int8: Run) -> None:
+    pytest.importorskip("openvino", reason="the extra [openvino] is not installed")
+    pytest.importorskip("onnx", reason="the extra [openvino] is not installed")
+    before = json.loads(with_int8("bench", "toy", "--backend", "openvino", "--rounds", 2, "--json").stdout)
+    assert "models compile --backend openvino --precision int8" in before["unusable"]["openvino int8"]
+    made = with_int8("compile", "toy", *INT8, "--json")
+    assert made.exit_code == 0, made.output
+    document = json.loads(made.stdout)
+    assert document["built_s"] > 0
+    assert [figures["output"] for figures in document["deviations"]] == ["defocus", "class"]
+    again = with_int8("compile", "toy", *INT8)
+    assert "from the cache" in again.stdout
+    assert "toy: defocus differs by" in again.stdout
+    timed = with_int8("bench", "toy", "--backend", "openvino", "--rounds", 2, "--json")
+    assert timed.exit_code == 0, timed.output
+    rows = [row["backend"] for row in json.loads(timed.stdout)["backends"]]
+    assert rows == ["onnxruntime", "openvino", "openvino int8"]
 
 
 def test_compile_without_the_package_names_the_extra(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
