@@ -18,6 +18,7 @@ def show(found: dict[str, Any]) -> None:
     """Print what was found."""
     console = Console(width=WIDTH)
     console.print(_microscopes(found["microscopes"]))
+    console.print(_long([row for row in found["microscopes"] if row.get("long")]))
     for row in found["microscopes"]:
         if not row["accepted"]:
             console.print(f"{row['name']}: {'; '.join(row['reasons'])}", markup=False)
@@ -66,6 +67,32 @@ def _microscopes(rows: Sequence[dict[str, Any]]) -> Table:
             _part(moves.get("within")),
             str(row["images"]),
             f"{row['wall_s']:.0f} s",
+        )
+    return table
+
+
+def _long(rows: Sequence[dict[str, Any]]) -> Table:
+    table = _table(
+        "Long pairs, which check a focus (lengths in depths of field)",
+        "microscope",
+        "rung",
+        "before: mean",
+        "p95",
+        "after: mean",
+        "p95",
+        "sign −",
+        "covered",
+        "no answer",
+    )
+    for row in rows:
+        before, after = row["long"]["before"], row["long"]["after"]
+        table.add_row(
+            row["name"],
+            row["long"]["rung"],
+            *(_length(figures[name]) for figures in (before, after) for name in ("mean_dof", "p95_dof")),
+            _part(after["wrong_sign"]),
+            _part(after["coverage"]),
+            _unanswered(after),
         )
     return table
 

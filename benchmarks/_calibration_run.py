@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from _calibration_scope import EXPOSURE_MS, MOST_IMAGES, OVERSHOOT_UM, Scope, Still
+from _calibration_scope import MOST_IMAGES
 
 from microscoped.daemon.focus import CalibrationPlan
 from microscoped.models.focus_pair.calibration import Calibration, CalibrationEngine, CalibrationSetup, load
@@ -14,13 +14,79 @@ from microscoped.models.focus_pair.calibration import Calibration, CalibrationEn
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from microscoped.daemon.focus import Leg
+    from _calibration_scope import Still
+
+    from microscoped.daemon.focus import Leg, SearchResult
+    from microscoped.drivers.safety import MotionSettings
+    from microscoped.models.focus_pair import PairOptics
     from microscoped.models.runtimes import CompiledModel
+
+T = TypeVar("T")
 
 DELTA_DOF = 2.0
 """The daemon's default distance between the two images of a pair."""
 CONFIGURED_SIGN = 1
 MADE = "2000-01-01T00:00:00Z"
+
+
+class Calibrated(Protocol):
+    """A microscope as a calibration drives it."""
+
+    @property
+    def objective(self) -> str:
+        """Its name in the configuration."""
+        ...
+
+    @property
+    def optics(self) -> PairOptics:
+        """The optics."""
+        ...
+
+    @property
+    def motion(self) -> MotionSettings:
+        """How the stage is moved."""
+        ...
+
+    @property
+    def exposure_ms(self) -> float:
+        """Exposure of each image."""
+        ...
+
+    @property
+    def bit_depth(self) -> int:
+        """Of the camera."""
+        ...
+
+    @property
+    def images(self) -> int:
+        """Images so far."""
+        ...
+
+    @property
+    def z_um(self) -> float:
+        """What the stage reads back."""
+        ...
+
+    @property
+    def t_s(self) -> float:
+        """Now."""
+        ...
+
+    def go(self, z_um: float, *, direct: bool = False) -> None:
+        """Move and settle; a `direct` move arrives as it comes."""
+        ...
+
+    def snap(self) -> Still:
+        """Take an image."""
+        ...
+
+    def search(self) -> SearchResult:
+        """Search the focus from where the stage is."""
+        ...
+
+    def compute(self, work: Callable[[], T]) -> T:
+        """Have an engine do its work, and let its time pass."""
+        ...
 
 
 @dataclass
@@ -87,7 +153,7 @@ class Calibrating:
 
     def __init__(
         self,
-        scope: Scope,
+        scope: Calibrated,
         model: CompiledModel,
         sha256: str,
         folder: Path,
@@ -105,13 +171,13 @@ class Calibrating:
             approach="increasing",
             fields=fields,
             search_images=MOST_IMAGES,
-            exposure_ms=EXPOSURE_MS,
+            exposure_ms=scope.exposure_ms,
         )
         setup = CalibrationSetup(
             na=optics.na,
             wavelength_nm=optics.wavelength_nm,
             immersion_index=optics.immersion_index,
-            objective=scope.bench.objective,
+            objective=scope.objective,
             model_sha256=sha256,
             software="benchmark",
             folder=folder,
@@ -163,6 +229,7 @@ class Calibrating:
                 begin=not state.swept,
                 field=number,
                 first=leg.begins,
+                near_um=found.z_um,
                 z_um=still.z_um,
                 t_s=still.t_s,
                 apart=plan.apart,
@@ -201,7 +268,9 @@ class Calibrating:
             else:
                 still = self._take(leg)
                 self._ask(still, action="visit", kind=leg.use, t_s=still.t_s)
-        told = self._ask(still, action="stage", approach_sign=self.plan.side, overshoot_um=OVERSHOOT_UM)
+        told = self._ask(
+            still, action="stage", approach_sign=self.plan.side, overshoot_um=self._scope.motion.overshoot_um
+        )
         if told["faults"]:
             raise _Stop("stage", list(told["faults"]))
 
@@ -210,11 +279,9 @@ class Calibrating:
         scope, plan = self._scope, self.plan
         for number in range(plan.moves_per_field):
             first, second = (self._take(leg) for leg in plan.pair(focus_um, number))
-            told = self._engine.measure(
-                [first.frame, second.frame],
-                {"action": "pair", "delta_um": second.z_um - first.z_um, "bit_depth": scope.bit_depth},
-            )
-            scope.think()
+            frames = [first.frame, second.frame]
+            options = {"action": "pair", "delta_um": second.z_um - first.z_um, "bit_depth": scope.bit_depth}
+            told = scope.compute(lambda seen=frames, how=options: self._engine.measure(seen, how))
             if told["defocus_um"] is None:
                 self._state.residuals_um.append(None)
                 continue
@@ -231,9 +298,7 @@ class Calibrating:
         return scope.snap()
 
     def _ask(self, still: Still, **options: Any) -> Mapping[str, Any]:  # noqa: ANN401 (JSON)
-        answer = self._engine.measure([still.frame], options)
-        self._scope.think()
-        return answer
+        return self._scope.compute(lambda: self._engine.measure([still.frame], options))
 
     def _finish(self, reasons: list[str]) -> Calibration:
         state, scope = self._state, self._scope
@@ -252,6 +317,6 @@ class Calibrating:
             },
             made=MADE,
             images=scope.images,
-            dose_ms=scope.images * EXPOSURE_MS,
+            dose_ms=scope.images * scope.exposure_ms,
         )
         return load(Path(told["path"]))

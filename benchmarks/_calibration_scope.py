@@ -6,7 +6,7 @@ All moves go through the daemon's own driver layer. The truth is the optical pos
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -20,10 +20,14 @@ from microscoped.simulators.sensor import NoiseBank, SensorModel
 from microscoped.simulators.stage import SimulatedStage, StageModel
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from _calibration_scenes import Bench
     from numpy.typing import NDArray
 
     from microscoped.simulators.optics import FloatArray
+
+T = TypeVar("T")
 
 EXPOSURE_MS, READOUT_MS, SETTLE_MS = 10.0, 10.0, 50.0
 ANSWER_MS = 60.0
@@ -111,6 +115,16 @@ class Scope:
         self.images = 0
 
     @property
+    def objective(self) -> str:
+        """Its name in the configuration."""
+        return self.bench.objective
+
+    @property
+    def exposure_ms(self) -> float:
+        """Exposure of each image."""
+        return EXPOSURE_MS
+
+    @property
     def bit_depth(self) -> int:
         """Of the camera."""
         return self._sensor.bit_depth
@@ -164,6 +178,12 @@ class Scope:
     def think(self) -> None:
         """Let the time of an engine's answer pass."""
         self._clock.advance_ms(ANSWER_MS)
+
+    def compute(self, work: Callable[[], T]) -> T:
+        """Have an engine do its work, and let the time of its answer pass."""
+        answer = work()
+        self.think()
+        return answer
 
     def _exposed(self, light: FloatArray) -> NDArray[Any]:
         flicker, gain = self._sensor.wander(self._rng)

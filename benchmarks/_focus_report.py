@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from _calibration_scope import CHANGE_S
 from _scope import Costs, Stage
 from rich.table import Table
 
@@ -22,20 +23,23 @@ STAGES = (
     Stage("0.5 µm backlash", backlash_um=0.5),
     Stage("jitter and drift", jitter_um=0.1, drift_um_s=0.1),
 )
-OURS, RIVAL = "pair", "Brent, one-sided"
+OURS, BARE, RIVAL = "pair, calibrated", "pair", "Brent, one-sided"
+"""What targets are for, the same without a calibration, and whom both are measured by."""
 MOST_IMAGES, MOST_MOVES, MOST_SHARE, MOST_TIME, LEAST_WITHIN, MOST_DECISION_MS = 3, 3, 0.45, 0.5, 0.95, 80.0
 LEAST_SHOWN_UM = 0.004
 ZEROS = {"middle": "defocus_um", "sharpest": "from_sharpest_um"}
 """What the error is counted from: the middle of the specimen, or its sharpest plane."""
 COLOURS = {
-    "pair": "#d1495b",
+    OURS: "#d1495b",
+    BARE: "#e59aa4",
     "search": "#edae49",
     "Brent, one-sided": "#00798c",
     "Brent, two-sided": "#5fb3bf",
     "OughtaFocus": "#8d6cab",
     "JAF(H&P)": "#8c8c8c",
 }
-BESIDE = {"pair": -0.25, "OughtaFocus": 0.25, "Brent, one-sided": -0.2, "Brent, two-sided": 0.2}
+BESIDE = {OURS: -0.3, BARE: 0.0, "OughtaFocus": 0.3, "Brent, one-sided": -0.2, "Brent, two-sided": 0.2}
+LEGEND_COLUMNS = 4
 """How far methods with equal numbers of images stand beside one another in the picture."""
 
 
@@ -107,24 +111,37 @@ def _spread(values: Sequence[float] | np.ndarray) -> dict[str, float]:
 
 
 def judge(rows: Sequence[dict[str, Any]], decision: dict[str, Any], zero: str = "middle") -> list[dict[str, Any]]:
-    """Return each target with what was found; `zero` is one of `ZEROS`."""
+    """Return each target of `OURS` with what was found, and beside it what `BARE` has; `zero` is one of `ZEROS`."""
     targets: list[dict[str, Any]] = []
-
-    def hold(what: str, found: float, limit: float, *, least: bool = False) -> None:
-        met = found >= limit if least else found <= limit
-        targets.append({"what": what, "found": found, "limit": limit, "least": least, "met": bool(met)})
-
     for stage in STAGES:
-        ours, rival = (_best(rows, stage.name, method) for method in (OURS, RIVAL))
-        hold(f"{stage.name}: images, median", ours["images"]["median"], MOST_IMAGES)
-        hold(f"{stage.name}: commanded moves, median", ours["moves"]["median"], MOST_MOVES)
-        hold(f"{stage.name}: images and dose over {RIVAL}, means", _over(ours, rival, "images"), MOST_SHARE)
-        for key, costs in (("ms", COSTS[0]), ("slow_ms", COSTS[1])):
-            hold(f"{stage.name}: time over {RIVAL} at {costs.name}, means", _over(ours, rival, key), MOST_TIME)
-        within = ours["within_half" if zero == "middle" else "within_half_of_sharpest"]
-        hold(f"{stage.name}: within half a depth of field of the {zero}", within, LEAST_WITHIN, least=True)
-    hold(f"decision on {decision['tiles']} tiles, ms", decision["ms"], MOST_DECISION_MS)
+        ours, bare = (_against(rows, stage.name, method, zero) for method in (OURS, BARE))
+        for (what, found, limit, least), (_, beside, _, _) in zip(ours, bare, strict=True):
+            targets.append(_target(f"{stage.name}: {what}", found, limit, least=least, beside=beside))
+    targets.append(_target(f"decision on {decision['tiles']} tiles, ms", decision["ms"], MOST_DECISION_MS))
     return targets
+
+
+def _against(
+    rows: Sequence[dict[str, Any]], stage: str, method: str, zero: str
+) -> list[tuple[str, float, float, bool]]:
+    """Return what a method has on a stage: what it is, the figure, its limit, and whether that is the least."""
+    own, rival = (_best(rows, stage, name) for name in (method, RIVAL))
+    within = own["within_half" if zero == "middle" else "within_half_of_sharpest"]
+    return [
+        ("images, median", own["images"]["median"], MOST_IMAGES, False),
+        ("commanded moves, median", own["moves"]["median"], MOST_MOVES, False),
+        (f"images and dose over {RIVAL}, means", _over(own, rival, "images"), MOST_SHARE, False),
+        (f"time over {RIVAL} at {COSTS[0].name}, means", _over(own, rival, "ms"), MOST_TIME, False),
+        (f"time over {RIVAL} at {COSTS[1].name}, means", _over(own, rival, "slow_ms"), MOST_TIME, False),
+        (f"within half a depth of field of the {zero}", within, LEAST_WITHIN, True),
+    ]
+
+
+def _target(
+    what: str, found: float, limit: float, *, least: bool = False, beside: float | None = None
+) -> dict[str, Any]:
+    met = found >= limit if least else found <= limit
+    return {"what": what, "found": found, "limit": limit, "least": least, "met": bool(met), "uncalibrated": beside}
 
 
 def _over(ours: dict[str, Any], rival: dict[str, Any], key: str) -> float:
@@ -147,14 +164,16 @@ def tables(figures: dict[str, Any], console: Console) -> None:
             shown = [row for row in figures["rows"] if row["stage"] == stage.name and row["costs"] == costs.name]
             if shown:
                 console.print(_table(f"{stage.name}, {costs.name}", [row for row in shown if row["best"]]))
-    ours = _best(figures["rows"], STAGES[0].name, OURS)["by_specimen"]
-    for slide, within in zip(figures["specimens"], ours, strict=True):
+    ours, bare = (_best(figures["rows"], STAGES[0].name, method)["by_specimen"] for method in (OURS, BARE))
+    for slide, *both in zip(figures["specimens"], ours, bare, strict=True):
         where = ", ".join(f"{score} {at:+.2f}" for score, at in slide["sharpest_um"].items())
-        parts = " / ".join(f"{part:.0%}" for part in within.values())
+        calibrated, uncalibrated = (" / ".join(f"{part:.0%}" for part in within.values()) for within in both)
         console.print(
             f"{slide['name']:20} sharpest at {where} µm; {OURS}, {STAGES[0].name} stage, within ½ DoF of middle / "
-            f"sharpest: {parts}"
+            f"sharpest: {calibrated} (uncalibrated {uncalibrated})"
         )
+    for camera, told in figures["calibrations"].items():
+        console.print(calibration_line(camera, told), markup=False)
     found = figures["decision"]
     rates = ", ".join(f"{name} {rate:.0f}" for name, rate in found["tiles_per_s"].items())
     console.print(
@@ -164,9 +183,33 @@ def tables(figures: dict[str, Any], console: Console) -> None:
     for target in figures["targets"]:
         sign = ">=" if target["least"] else "<="
         verdict = "" if target["met"] else "   MISSED"
-        console.print(f"{target['what']:64} {target['found']:8.3g}   {sign} {target['limit']:g}{verdict}")
+        other = target["uncalibrated"]
+        beside = "" if other is None else f"   uncalibrated {other:.3g}"
+        console.print(f"{target['what']:64} {target['found']:8.3g}   {sign} {target['limit']:<5g}{beside}{verdict}")
     every = all(target["met"] for target in figures["targets"])
     console.print("all targets met" if every else "a target was MISSED")
+
+
+def calibration_line(camera: str, told: dict[str, Any]) -> str:
+    """Return what a calibration came to, and what it has cost."""
+    cost = (
+        f"{told['images']} images, {told['dose_ms'] / 1e3:.1f} s of light, {told['seconds']:.0f} s with "
+        f"{CHANGE_S:g} s for each change of the field"
+    )
+    skipped = f"; fields rejected: {'; '.join(told['rejected_fields'])}" if told["rejected_fields"] else ""
+    file = told["file"]
+    if file is not None and file["after"] is not None and file["after"]["mean_dof"] is not None:
+        before, after = (
+            "none answered"
+            if figures["mean_dof"] is None
+            else f"mean {figures['mean_dof']:.2f}, p95 {figures['p95_dof']:.2f} DoF, {figures['coverage']:.0%} covered"
+            for figures in (file["before"], file["after"])
+        )
+        fields = f"; judging fields before: {before}; after ({file['rung']}): {after}"
+    else:
+        fields = ""
+    verdict = "accepted" if told["accepted"] else f"REJECTED, so auto searches ({'; '.join(told['reasons'])})"
+    return f"calibration, {camera}: {verdict}; {cost}{fields}{skipped}"
 
 
 def _table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
@@ -224,7 +267,7 @@ def plot(runs: Sequence[dict[str, Any]], dof_um: float, path: Path, zero: str = 
     rng = np.random.default_rng(0)
     widest = max(20.0, float(np.percentile([run["images"] for run in fast], 99)) + 1.0)
     with plt.rc_context({**dict.fromkeys(plain, neutral), "font.size": 10.5, "svg.fonttype": "none"}):
-        chart, panels = plt.subplots(1, len(STAGES), sharey=True, figsize=(9, 4.3), layout="constrained")
+        chart, panels = plt.subplots(1, len(STAGES), sharey=True, figsize=(9, 4.6), layout="constrained")
         for axes, stage in zip(panels, STAGES, strict=True):
             for method, colour in COLOURS.items():
                 score = best.get((stage.name, method))
@@ -251,6 +294,6 @@ def plot(runs: Sequence[dict[str, Any]], dof_um: float, path: Path, zero: str = 
         label = {"xytext": (0, 3), "textcoords": "offset points", "ha": "right", "fontsize": 9}
         panels[0].annotate("½ DoF", (widest, dof_um / 2), **label)
         handles, names = panels[0].get_legend_handles_labels()
-        chart.legend(handles, names, loc="outside lower center", ncols=len(COLOURS), frameon=False, fontsize=9.5)
+        chart.legend(handles, names, loc="outside lower center", ncols=LEGEND_COLUMNS, frameon=False, fontsize=9.5)
         chart.savefig(path, dpi=200, transparent=True)
         plt.close(chart)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from _scope import Scope
     from numpy.typing import NDArray
 
+    from microscoped.daemon.focus import SearchResult
     from microscoped.models.protocols import Engine
 
 DELTA_DOF = 2.0
@@ -34,8 +35,19 @@ TOLERANCE_DOF, COARSE_DOF = 0.25, 3.0
 """The daemon's defaults for a search."""
 
 
-def pair_focus(scope: Scope, engine: Engine, dof_um: float, range_um: float) -> str:
+def pair_focus(
+    scope: Scope, engine: Engine, dof_um: float, range_um: float, *, sign: int = 1, calibrated: bool = False
+) -> str:
     """Focus from pairs; where they do not settle it, search; where that fails, return to the start.
+
+    Parameters
+    ----------
+    scope, dof_um, range_um
+        The microscope, its depth of field, and the width of the range round the start.
+    engine
+        Reads pairs.
+    sign, calibrated
+        As in the options of `PairEngine`.
 
     Returns
     -------
@@ -50,6 +62,7 @@ def pair_focus(scope: Scope, engine: Engine, dof_um: float, range_um: float) -> 
         delta_um=DELTA_DOF * dof_um,
         approach="increasing",
     )
+    told = {"bit_depth": scope.bit_depth, "pixel_size_um": scope.pixel_size_um, "sign": sign, "calibrated": calibrated}
     history: list[PairEvent] = []
     shots: list[tuple[float, NDArray[Any]]] = []
     while True:
@@ -59,7 +72,7 @@ def pair_focus(scope: Scope, engine: Engine, dof_um: float, range_um: float) -> 
             shots.append((scope.z_um, scope.snap()))
             history.append(Shot(shots[-1][0], scope.exposure_ms))
         elif isinstance(step, ReadPair):
-            history.append(_read(scope, engine, step, shots))
+            history.append(_read(scope, engine, step, shots, told))
         elif step.focused and step.z_um is not None:
             scope.go(step.z_um)
             names = {"pair": "verified", "another_pair": "another pair", "corrected": "corrected"}
@@ -69,16 +82,16 @@ def pair_focus(scope: Scope, engine: Engine, dof_um: float, range_um: float) -> 
     return "search" if search_focus(scope, dof_um, range_um, centre_um=start_um) == "done" else "no focus"
 
 
-def _read(scope: Scope, engine: Engine, step: ReadPair, shots: list[tuple[float, NDArray[Any]]]) -> PairReading:
+def _read(
+    scope: Scope,
+    engine: Engine,
+    step: ReadPair,
+    shots: list[tuple[float, NDArray[Any]]],
+    told: Mapping[str, Any],
+) -> PairReading:
     """Have the engine read two images."""
     first, second = shots[step.first], shots[step.second]
-    options: Mapping[str, Any] = {
-        "delta_um": second[0] - first[0],
-        "bit_depth": scope.bit_depth,
-        "sign": 1,
-        "pixel_size_um": scope.pixel_size_um,
-        "calibrated": False,
-    }
+    options = {**told, "delta_um": second[0] - first[0]}
     values = scope.compute(lambda: engine.measure([first[1], second[1]], options))
     interval = values["interval_um"]
     return PairReading(
@@ -103,6 +116,13 @@ def search_focus(scope: Scope, dof_um: float, range_um: float, centre_um: float 
         coarse_step_um=COARSE_DOF * dof_um,
         approach="increasing",
     )
+    step = search_by(scope, settings)
+    scope.go(step.z_um)
+    return "done" if step.focused else "no focus"
+
+
+def search_by(scope: Scope, settings: SearchSettings) -> SearchResult:
+    """Run the daemon's search; the stage stays where the last image was taken."""
     engine = SharpnessEngine()
     options = {"metric": "band", "bit_depth": scope.bit_depth}
     samples: list[Sample] = []
@@ -111,5 +131,4 @@ def search_focus(scope: Scope, dof_um: float, range_um: float, centre_um: float 
         frame = scope.snap()
         values = scope.compute(lambda seen=frame: engine.measure([seen], options))
         samples.append(Sample(scope.z_um, float(values["score"]), float(values["error"])))
-    scope.go(step.z_um)
-    return "done" if step.focused else "no focus"
+    return step

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from microscoped.drivers.motion import move
@@ -36,6 +36,11 @@ RUN_UP_UM = 3.0
 """Every run begins after a move of this length to its start, on the side of the approach; it is not charged."""
 OVERSHOOT_UM = 1.0
 """How far a move from the wrong side goes beyond its target where a method arrives from one side: twice the play."""
+
+
+def camera_of(*, colour: bool) -> str:
+    """Return what a camera is called."""
+    return "colour" if colour else "monochrome"
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,7 @@ class Scope:
             settle_ms=costs.settle_ms,
         )
         self._visits: dict[int, int] = {}
+        self._offset_um = 0.0
         self.images = self.moves = self.rests = 0
         self.travel_um = self.compute_ms = 0.0
         self.go(start.z_um)
@@ -119,6 +125,16 @@ class Scope:
         self.travel_um = 0.0
         self._began_ns = self._clock()
         self.start_um = self.z_um
+
+    @property
+    def camera(self) -> str:
+        """``monochrome`` or ``colour``."""
+        return camera_of(colour=self._scene.setup.colour)
+
+    @property
+    def motion(self) -> MotionSettings:
+        """How the stage is moved."""
+        return self._motion
 
     @property
     def z_um(self) -> float:
@@ -148,13 +164,22 @@ class Scope:
     @property
     def defocus_um(self) -> float:
         """The truth: how far the optical position now lies above the middle of the specimen."""
-        return self._stage.optical_z_um(self._clock())
+        return self._stage.optical_z_um(self._clock()) - self._offset_um
 
-    def go(self, z_um: float, *, always: bool = False) -> None:
-        """Move and settle; where the stage is there already, do nothing, unless a command is sent ``always``."""
+    def show(self, scene: BrightfieldScene, offset_um: float) -> None:
+        """Put another field before the camera, whose middle lies at the optical position `offset_um`."""
+        self._scene, self._offset_um = scene, offset_um
+
+    def go(self, z_um: float, *, always: bool = False, direct: bool = False) -> None:
+        """Move and settle.
+
+        Where the stage is there already, nothing is done, unless a command is sent ``always``; a `direct` move arrives
+        as it comes.
+        """
         if not always and abs(self.z_um - z_um) <= self._motion.arrival_tolerance_um:
             return
-        steps = move(self._stage, self._motion, z_um, Origin.AUTOMATIC, clock=self._clock, stopped=lambda: False)
+        motion = replace(self._motion, overshoot_um=0.0) if direct else self._motion
+        steps = move(self._stage, motion, z_um, Origin.AUTOMATIC, clock=self._clock, stopped=lambda: False)
         while True:
             try:
                 wait_ns = next(steps)
@@ -174,7 +199,7 @@ class Scope:
         place = round(self.z_um * 100)
         visit = self._visits[place] = self._visits.get(place, 0) + 1
         shot = zlib.crc32(f"{self._start.number} {place} {visit}".encode())
-        pixels = self._scene.expose(self._stage.optical_z_um(self._clock()), NOMINAL_MS, shot)
+        pixels = self._scene.expose(self.defocus_um, NOMINAL_MS, shot)
         self._clock.advance_ms(self._costs.exposure_ms / 2 + READOUT_MS)
         self.images += 1
         return pixels

@@ -131,6 +131,9 @@ class Trial:
                 mode="json", include={"before", "fitted", "after", "moves", "interval_factor"}
             )
             row |= {**kept, **figures}
+            row["long"] = (
+                None if calibration.long is None else calibration.long.model_dump(mode="json", exclude={"head"})
+            )
         if calibration is not None and calibration.accepted:
             self._accepted[bench.name] = (bench, calibration)
             engine, fields = engine_of(scope, self._model, calibration), self._fresh_of(bench)

@@ -129,6 +129,7 @@ def test_every_method_of_focusing_begins_at_the_same_places_and_pays_for_all_it_
     for one in runs:
         by_method.setdefault((one["method"], one["score"]), []).append(one)
     assert {name for name, _ in by_method} == {
+        "pair, calibrated",
         "pair",
         "search",
         "Brent, one-sided",
@@ -146,6 +147,6 @@ def test_every_method_of_focusing_begins_at_the_same_places_and_pays_for_all_it_
         assert one["compute_ms"] > 0
     assert {row["stage"] for row in figures["rows"]} == {"ideal", "0.5 µm backlash", "jitter and drift"}
     best = [row for row in figures["rows"] if row["best"] and row["costs"] == "10 / 50 ms"]
-    assert len(best) == 3 * 6
+    assert len(best) == 3 * 7
     assert figures["decision"]["tiles"] == 25
     assert ("a target was MISSED" in done.stdout) == (done.returncode == 1)
