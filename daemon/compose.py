@@ -37,7 +37,16 @@ from microscoped.drivers.hardware import HardwareSettings
 from microscoped.drivers.protocols import CameraSettings
 from microscoped.drivers.safety import Approach, MotionSettings
 from microscoped.models.focus_pair import Correction, EstimateSettings
-from microscoped.models.focus_pair.calibration import CalibrationEngine, CalibrationSetup, Conditions, find
+from microscoped.models.focus_pair.calibration import (
+    CalibrationEngine,
+    CalibrationFileError,
+    CalibrationSetup,
+    Conditions,
+    DeepTools,
+    find,
+    load_network,
+    missing_for_training,
+)
 from microscoped.models.registry import model_spec
 from microscoped.models.runtimes import ModelError, open_model
 from microscoped.models.sharpness import SharpnessEngine
@@ -52,6 +61,7 @@ if TYPE_CHECKING:
     from microscoped.drivers.protocols import Clock, Microscope
     from microscoped.models import Engine
     from microscoped.models.focus_pair.calibration import Calibration
+    from microscoped.models.runtimes import Artefact, CompiledModel
     from microscoped.simulators import SimulatedMicroscope, StageModel
 
 log = logging.getLogger("microscoped")
@@ -232,16 +242,20 @@ def pair_engine(config: Config) -> tuple[PairEngine, PairDefaults] | str:
         return "focus.pair.enabled is false in the configuration"
     if optics.na is None or optics.wavelength_nm is None:
         return "optics.na and optics.wavelength_nm are not both configured"
-    threads = max(1, (os.cpu_count() or 1) - 1)
     try:
         artefact = model_spec(PairEngine.name).load()
-        model = open_model(
-            artefact, chosen.backend, threads=threads, cache_folder=data_folder() / "plans", fallback=True
-        )
+        model = _open_network(config, artefact)
     except ModelError as error:
         log.warning("no focus from pairs: %s", error)
         return f"the network cannot be used: {error}"
-    defaults, calibration = _calibrated(config, pair_defaults(config, artefact.sidecar.sha256))
+    shipped = replace(pair_defaults(config, artefact.sidecar.sha256), no_deep=missing_for_training())
+    defaults, calibration = _calibrated(config, shipped)
+    tuned: CompiledModel | None = None
+    if calibration is not None and calibration.tuned_sha256 is not None:
+        try:
+            tuned = _open_network(config, load_network(_calibrations(config), calibration.tuned_sha256))
+        except (ModelError, CalibrationFileError) as error:
+            defaults, calibration = replace(shipped, why_not=f"the calibration's network cannot be used: {error}"), None
     plain = EstimateSettings(choose=chosen.choose)
     learned: tuple[EstimateSettings, Correction] | None = None
     if calibration is not None:
@@ -254,7 +268,21 @@ def pair_engine(config: Config) -> tuple[PairEngine, PairDefaults] | str:
         plain,
         learned,
     )
-    return PairEngine(objective, model), defaults
+    return PairEngine(objective, model, tuned), defaults
+
+
+def _open_network(config: Config, artefact: Artefact) -> CompiledModel:
+    """Make a network of focus from a pair ready to run, with the configured backend."""
+    threads = max(1, (os.cpu_count() or 1) - 1)
+    chosen = config.focus.pair
+    return open_model(
+        artefact,
+        chosen.backend,
+        threads=threads,
+        cache_folder=data_folder() / "plans",
+        fallback=True,
+        int8=model_spec(PairEngine.name).int8 if chosen.precision == "int8" else None,
+    )
 
 
 def pair_defaults(config: Config, sha256: str) -> PairDefaults:
@@ -301,6 +329,7 @@ def _calibrated(config: Config, defaults: PairDefaults) -> tuple[PairDefaults, C
         binning=holds.binning,
         approach=holds.approach,
         sign=found.sign,
+        tuned_sha256=found.tuned_sha256,
     )
     return calibrated, found
 
@@ -380,7 +409,8 @@ def calibration_engine(config: Config, engine: PairEngine, sha256: str) -> Calib
         tiles=told.tiles,
         estimate=told.estimate,
     )
-    return CalibrationEngine(setup, engine.model, engine.learn)
+    deep = DeepTools(model_spec(PairEngine.name).load(), lambda artefact: _open_network(config, artefact))
+    return CalibrationEngine(setup, engine.model, engine.learn, deep)
 
 
 def _calibrations(config: Config) -> Path:

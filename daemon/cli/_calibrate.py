@@ -45,6 +45,10 @@ def focus(
     dose_budget: Annotated[
         float | None, typer.Option(help="Most exposure in all, in ms; more is refused.", min=1, show_default="none")
     ] = None,
+    deep: Annotated[
+        bool,
+        typer.Option("--deep", help="Where nothing cheaper passes, fine-tune the network (needs the extra train)."),
+    ] = False,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Ask nothing: the microscope shows other fields by itself.")
     ] = False,
@@ -70,6 +74,8 @@ def focus(
         "dose_budget_ms": dose_budget,
     }
     params: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    if deep:
+        params["deep"] = True
 
     def say(line: str) -> None:
         typer.echo(line, err=as_json)
@@ -122,6 +128,8 @@ def _show_plan(plan: Mapping[str, Any], say: Callable[[str], None]) -> None:
         f"at most {plan['images_most']} images of {plan['exposure_ms']:g} ms: {plan['dose_ms_most'] / 1000:.3g} s of "
         "light on the specimen"
     )
+    if plan["deep"]:
+        say("where nothing cheaper passes, the network is fine-tuned on the pairs, which takes minutes")
 
 
 def _follow(
@@ -186,8 +194,15 @@ def _show_result(result: Mapping[str, Any], say: Callable[[str], None]) -> None:
         )
     for line in result["rejected"]:
         say(f"rejected: {line}")
-    for name, title in (("before", "as shipped"), ("fitted", "fitted, fields left out"), ("after", "judged")):
-        figures = result[name]
+    long = result["long"] or {}
+    rows = {
+        "as shipped": result["before"],
+        "fitted, fields left out": result["fitted"],
+        "judged": result["after"],
+        "long pairs, as shipped": long.get("before"),
+        "long pairs, judged": long.get("after"),
+    }
+    for title, figures in rows.items():
         if figures is not None and figures["mean_dof"] is not None:
             wrong = figures["wrong_sign"] or 0.0
             say(
@@ -197,8 +212,15 @@ def _show_result(result: Mapping[str, Any], say: Callable[[str], None]) -> None:
     moves = result["closed_loop"]
     if moves is not None and moves["within"] is not None:
         say(f"{moves['moves']} moves: {moves['within']:.0%} ended within 1 depth of field")
-    took = {"nothing": "nothing but the intervals", "line": "a straight line", "head": "a head of its own"}
+    took = {
+        "nothing": "nothing but the intervals",
+        "line": "a straight line",
+        "head": "a head of its own",
+        "deep": "a fine-tuned network",
+    }
     say(f"corrected: {took[result['rung']]}; {result['images']} images, {result['dose_ms'] / 1000:.3g} s of light")
+    if result["deep"] is not None:
+        say(f"deep: {result['deep']}")
     if result["path"] is not None:
         say(f"file: {result['path']}")
     for warning in result["warnings"]:

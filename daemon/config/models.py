@@ -142,6 +142,9 @@ class FocusPairConfig(Section):
         Which of two planes in a field is the focus: the one nearest to the second image, or the upper or lower one.
     backend
         What runs the network (see ``docs/engines.md``).
+    precision
+        Of the network's arithmetic: single precision, or convolutions in int8, only with ``openvino`` and after
+        ``microscoped models compile``.
     calibration
         Folder with the calibrations of this microscope; by default ``calibrations`` in the system's place for programs'
         data. ``auto`` uses pairs only with an accepted one that matches.
@@ -152,7 +155,16 @@ class FocusPairConfig(Section):
     tiles: Annotated[int, Field(ge=1, le=400)] = 25
     choose: Literal["nearest", "upper", "lower"] = "nearest"
     backend: Literal["auto", "onnxruntime", "tensorrt_rtx", "tensorrt", "openvino"] = "onnxruntime"
+    precision: Literal["fp32", "int8"] = "fp32"
     calibration: Path | None = None
+
+    @model_validator(mode="after")
+    def _int8_of_one_backend(self) -> Self:
+        if self.precision == "int8" and self.backend != "openvino":
+            raise KeyProblemError(
+                "precision", f"precision int8 needs the backend openvino, not {self.backend}; set both, or fp32"
+            )
+        return self
 
 
 class FocusHoldConfig(Section):

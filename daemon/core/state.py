@@ -41,8 +41,10 @@ class PairDefaults:
         Depth of field, and the distance between the two images.
     pixel_size_um
         Size of an unbinned camera pixel in the specimen; ``None``: what the driver says.
-    model, model_sha256
-        The network.
+    model, model_sha256, tuned_sha256
+        The network; and the one that the calibration has fine-tuned from it, if it has.
+    no_deep
+        Why networks cannot be fine-tuned here; empty where they can.
     calibrated, why_not
         Whether an accepted calibration of this microscope is there, or why not: ``auto`` uses pairs only with one.
     channel, binning, approach, sign
@@ -61,6 +63,8 @@ class PairDefaults:
     binning: int | None = None
     approach: Approach | None = None
     sign: Literal[-1, 1] | None = None
+    tuned_sha256: str | None = None
+    no_deep: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,6 +214,8 @@ class CalibrateWork:
         As in `FocusRunParams`.
     own_delta
         Whether the distance of the two images is another one than the configured.
+    deep
+        Whether the network may be fine-tuned.
     phase, awaits
         What it does, and what the engine was asked for last.
     field, accepted, rejected
@@ -250,6 +252,7 @@ class CalibrateWork:
     extremum: Literal["max", "min", "auto"] | None
     sign: int
     own_delta: bool = False
+    deep: bool = False
     phase: CalibratePhase = "searching"
     awaits: CalibrateAction = "score"
     options: Mapping[str, JsonValue] = field(default_factory=dict)

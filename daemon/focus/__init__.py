@@ -29,11 +29,13 @@ from microscoped.daemon.focus.pair import (
     propose_pair,
 )
 from microscoped.daemon.focus.search import propose
+from microscoped.daemon.focus.watch import WINDOW, mistrusted, watch_figures
 
 __all__ = [
     "FURTHEST_DOF",
     "NEAREST_DOF",
     "SWEEP_DOF",
+    "WINDOW",
     "Approach",
     "CalibrationPlan",
     "Confirmation",
@@ -54,6 +56,8 @@ __all__ = [
     "Shot",
     "TakeShot",
     "light_sign",
+    "mistrusted",
     "propose",
     "propose_pair",
+    "watch_figures",
 ]

@@ -2,8 +2,9 @@
 
 After Rai Dastidar (CVPR Workshops 2020, §3.3): one image where the stage is and one a known distance further, one move
 to where the pair says that the focus is, always arriving from one side. What is added here: the image at the target
-is one of a second pair, which confirms the focus, corrects it once, or is followed by one pair more. What no pair
-settles is left to the search.
+is one of a second pair, which confirms the focus, corrects it once, or is followed by one pair more. The second pair
+often reads images far apart, and is then less exact than the first: a correction goes to the weighted mean of both.
+What no pair settles is left to the search.
 """
 
 from __future__ import annotations
@@ -153,13 +154,21 @@ class PairCheck:
     Parameters
     ----------
     residual_um
-        How far the next pair found the focus from where the first had sent the stage.
+        How far above the place to which the first had sent the stage the next pair found the focus.
     covered
         Whether both agree as well as their 90 % intervals promise: half the widths add up in squares.
+    sent_um
+        How far the first pair had sent the stage.
     """
 
     residual_um: float
     covered: bool
+    sent_um: float
+
+    @property
+    def short_um(self) -> float:
+        """How far it fell short of the focus that the next pair found; negative where it went beyond."""
+        return self.residual_um if self.sent_um > 0 else -self.residual_um
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +252,15 @@ class _Focus:
     def promises(self, other: _Focus) -> bool:
         """Whether another pair finds the focus where both intervals together lead one to expect it."""
         return abs(self.z_um - other.z_um) <= math.hypot(self.half_um, other.half_um)
+
+    def with_other(self, other: _Focus) -> _Focus:
+        """Return what both say together: their mean, each weighted by the inverse square of its interval's width."""
+        mine, others = self.half_um**2, other.half_um**2
+        if mine + others == 0.0:
+            return other
+        z_um = (self.z_um * others + other.z_um * mine) / (mine + others)
+        half_um = math.sqrt(mine * others / (mine + others))
+        return _Focus(z_um, z_um - half_um, z_um + half_um)
 
 
 @dataclass(slots=True)
@@ -346,15 +364,17 @@ def _run(policy: PairPolicy) -> _Steps:
             return run.fail(
                 f"the pair finds the focus at {focus.z_um:g} µm, outside of {policy.low_um:g} … {policy.high_um:g} µm"
             )
+        from_um = run.here_um
         again = yield from run.check(focus)
         if again is not None:
             residual_um = abs(again.z_um - run.here_um)
-            run.checks.append(PairCheck(residual_um, focus.promises(again)))
+            run.checks.append(PairCheck(again.z_um - run.here_um, focus.promises(again), focus.z_um - from_um))
             if focus.agrees(again):
                 if residual_um < policy.residual_dof * policy.dof_um:
                     return run.done(run.here_um, again, "pair" if run.pairs == 2 else "another_pair")
-                if residual_um <= policy.delta_um and policy.inside(again.z_um):
-                    return run.done(again.z_um, again, "corrected")
+                both = focus.with_other(again)
+                if residual_um <= policy.delta_um and policy.inside(both.z_um):
+                    return run.done(both.z_um, both, "corrected")
             run.reason = f"pairs disagree: the focus is at {focus.z_um:g} µm, says one, and at {again.z_um:g}, the next"
             focus = again
         if run.hopeless or run.pairs >= policy.max_pairs:

@@ -197,8 +197,10 @@ class PairFacts(Message):
         Depth of field, and the distance between the two images.
     pixel_size_um
         Size of an unbinned camera pixel in the specimen; ``null``: what the driver says.
-    model, model_sha256
-        The network.
+    model, model_sha256, tuned_sha256
+        The network; and the one that the calibration has fine-tuned from it, ``null`` where there is none.
+    no_deep
+        Why networks cannot be fine-tuned here; empty where they can.
     calibrated, why_not
         Whether an accepted calibration of this microscope is there, or why not.
     channel, binning, approach, sign
@@ -217,6 +219,8 @@ class PairFacts(Message):
     binning: int | None
     approach: Literal["increasing", "decreasing"] | None
     sign: Literal[-1, 1] | None
+    tuned_sha256: str | None
+    no_deep: str
 
 
 class FocusFacts(Message):

@@ -183,7 +183,11 @@ class CalibrateOutcome(Message):
     dof_um, delta_um
         Depth of field, and the distance between the two images.
     rung
-        What it took: ``nothing``, a ``line``, or a linear ``head`` on the network's features.
+        What it took: ``nothing``, a ``line``, a linear ``head`` on the network's features, or a fine-tuned network
+        (``deep``).
+    deep, tuned_sha256
+        What became of fine-tuning, in words, where it was asked for; hash of the fine-tuned network that an accepted
+        calibration uses.
     sign, slope, offset_dof, interval_factor
         What is corrected: the direction of the stage, a straight line, and the width of the intervals.
     stage
@@ -193,6 +197,8 @@ class CalibrateOutcome(Message):
     before, fitted, after
         Figures of pairs: of the judging fields without correction, of the fitted ones left out in turn, and of the
         judging fields with correction.
+    long
+        The same of long pairs, with which a focus is checked: what they took, what is corrected, and their figures.
     closed_loop
         What became of real moves by one pair each.
     rejected, warnings
@@ -208,7 +214,9 @@ class CalibrateOutcome(Message):
     path: str | None
     dof_um: float
     delta_um: float
-    rung: Literal["nothing", "line", "head"]
+    rung: Literal["nothing", "line", "head", "deep"]
+    deep: str | None
+    tuned_sha256: str | None
     sign: Literal[-1, 1]
     slope: float
     offset_dof: float
@@ -218,6 +226,7 @@ class CalibrateOutcome(Message):
     before: dict[str, JsonValue] | None
     fitted: dict[str, JsonValue] | None
     after: dict[str, JsonValue] | None
+    long: dict[str, JsonValue] | None
     closed_loop: dict[str, JsonValue] | None
     rejected: list[str]
     warnings: list[str]

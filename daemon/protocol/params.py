@@ -164,6 +164,9 @@ class CalibrateRunParams(Message):
         Distance between the two images in depths of field; by default the configured one.
     dose_budget_ms
         Most exposure in all: where the calibration could take more it is refused.
+    deep
+        Whether the network itself is fine-tuned on the pairs where nothing cheaper passes. Needs the extra ``train``;
+        takes minutes of one processor after the fitted fields.
     """
 
     what: Literal["focus"] = "focus"
@@ -173,6 +176,7 @@ class CalibrateRunParams(Message):
     channel: Name | None = None
     delta_dof: Annotated[Number, Field(ge=0.6, le=3.8)] | None = None
     dose_budget_ms: Annotated[Number, Field(gt=0)] | None = None
+    deep: StrictBool = False
 
 
 class CalibrateNextParams(Message):

@@ -12,6 +12,7 @@ from microscoped.models.focus_pair import (
     PairOptics,
     PairSettings,
 )
+from microscoped.models.focus_pair.correction import LONG_DOF
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,16 +53,17 @@ class PairEngine:
     ----------
     objective
         What does not change.
-    model
-        The network.
+    model, tuned
+        The network, and the one that the calibration has fine-tuned from it, if it has.
     """
 
     name = FocusPairEngine.name
     frames = FocusPairEngine.frames
 
-    def __init__(self, objective: PairObjective, model: CompiledModel) -> None:
+    def __init__(self, objective: PairObjective, model: CompiledModel, tuned: CompiledModel | None = None) -> None:
         self._objective = objective
         self._model = model
+        self._tuned = tuned
 
     @property
     def objective(self) -> PairObjective:
@@ -70,12 +72,15 @@ class PairEngine:
 
     @property
     def model(self) -> CompiledModel:
-        """The network."""
+        """The network as shipped."""
         return self._model
 
-    def learn(self, estimate: EstimateSettings, correction: Correction) -> None:
-        """Use what a calibration has found, from the next pair on."""
+    def learn(self, estimate: EstimateSettings, correction: Correction, tuned: CompiledModel | None = None) -> None:
+        """Use what a calibration has found, from the next pair on; a fine-tuned network belongs to this engine then."""
         self._objective = replace(self._objective, calibrated=(estimate, correction))
+        before, self._tuned = self._tuned, tuned
+        if before is not None:
+            before.close()
 
     def measure(self, frames: Sequence[NDArray[Any]], options: Mapping[str, Any]) -> Mapping[str, Any]:
         """Measure a pair; see `FocusPairEngine.measure`.
@@ -99,7 +104,7 @@ class PairEngine:
         rest = dict(options)
         sign, pixel_size_um, calibrated = (rest.pop(name) for name in ("sign", "pixel_size_um", "calibrated"))
         told = self._objective
-        estimate, correction = told.estimate, Correction()
+        estimate, correction, model = told.estimate, Correction(), self._model
         if calibrated and told.calibrated is not None:
             estimate, correction = told.calibrated
         settings = PairSettings(
@@ -109,7 +114,10 @@ class PairEngine:
             estimate=estimate,
             correction=correction,
         )
-        return FocusPairEngine(settings, self._model).measure(frames, rest)
+        short = abs(rest.get("delta_um", 0.0)) <= LONG_DOF * settings.optics.dof_um
+        if calibrated and self._tuned is not None and short:
+            model = self._tuned  # long pairs, which check, are read as shipped: it saw none
+        return FocusPairEngine(settings, model).measure(frames, rest)
 
 
 __all__ = ["PairEngine", "PairObjective"]

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from microscoped.models.focus_pair.correction import Correction
-from microscoped.models.focus_pair.estimate import (
-    COARSE,
-    Estimate,
-    EstimateSettings,
-    coarsened,
-    content,
-    estimate,
-)
-from microscoped.models.focus_pair.preprocess import (
-    REFLECTED_MOST,
-    TILE,
-    extended,
-    network_input,
-    pair_planes,
-    resample,
-    tile_corners,
-)
+from microscoped.models.focus_pair.estimate import Estimate, EstimateSettings, estimate
+from microscoped.models.focus_pair.inputs import PairInputs, pair_inputs
+from microscoped.models.focus_pair.optics import Character
+from microscoped.models.focus_pair.preprocess import REFLECTED_MOST, TILE, WORKING_SAMPLING, extended, resample
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,9 +24,6 @@ if TYPE_CHECKING:
 OPTIONS = ("delta_um", "bit_depth")
 DELTA_RANGE_DOF = (0.5, 12.5)
 """Distances between the two images that the network was trained on; above 4 only with one of them within 3 of focus."""
-CORRECTED_DOF = 4.0
-"""Distance of the images up to which a calibration's correction and interval are used: it sees no longer ones."""
-COARSE_TILE = TILE // COARSE
 SATURATED_MOST = 0.02
 """Largest part of saturated pixels of a frame that can be trusted."""
 
@@ -60,6 +44,8 @@ class PairSettings:
         How tiles become an estimate.
     correction
         What was learned about this microscope; by default nothing.
+    character
+        What is known of its imaging; by default nothing.
     """
 
     optics: PairOptics
@@ -67,35 +53,13 @@ class PairSettings:
     tiles: int = 25
     estimate: EstimateSettings = field(default_factory=EstimateSettings)
     correction: Correction = field(default_factory=Correction)
+    character: Character = Character()  # noqa: RUF009 (frozen)
 
     def __post_init__(self) -> None:
         if self.sign not in (-1, 1):
             raise ValueError(f"sign {self.sign}: must be 1 or -1")
         if self.tiles < 1:
             raise ValueError(f"tiles {self.tiles}: must be at least 1")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PairInputs:
-    """What the network reads of two frames.
-
-    Parameters
-    ----------
-    images, scalars
-        From `network_input`.
-    contents
-        Contrast of each tile.
-    centres
-        Places (x, y) of the tiles as parts of the frame, −0.5 … 0.5.
-    delta_dof
-        From the first frame to the second.
-    """
-
-    images: NDArray[np.float32]
-    scalars: NDArray[np.float32]
-    contents: NDArray[np.float64]
-    centres: tuple[tuple[float, float], ...]
-    delta_dof: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,7 +93,8 @@ class FocusPairEngine:
     settings
         Optics, and how tiles are combined.
     model
-        The network: inputs ``images`` and ``scalars``, outputs ``defocus_dof``, ``log_error`` and ``features``.
+        The network: inputs ``images``, ``scalars``, ``spectra`` and ``character``; outputs ``defocus_dof``,
+        ``log_error`` and ``features``.
     """
 
     name = "focus_pair"
@@ -186,35 +151,22 @@ class FocusPairEngine:
             From the first to the second, along the light; negative pairs are read the other way round.
         """
         planes = [extended(resample(frame, self.settings.optics.sampling)) for frame in (first, second)]
-        difference, mean = pair_planes(*(reversed(planes) if delta_dof < 0 else planes))
-        rows, columns = difference.shape[1:]
-        corners = tile_corners(rows, columns, self.settings.tiles)
-        if not corners:
+        if min(planes[0].shape[1:]) < TILE * WORKING_SAMPLING:
             least = TILE * (1.0 - REFLECTED_MOST) * self.settings.optics.sampling
             raise ValueError(
                 f"frames of {first.shape[1]} × {first.shape[0]} pixels hold no tile of {TILE} × {TILE} λ/NA "
                 f"(at least {least:.0f} pixels): use a larger frame"
             )
-        images, scalars = network_input(difference, mean, corners, abs(delta_dof))
-        coarse = [coarsened(plane) for plane in (difference, mean)]
-        contents = [
-            max(content(plane[:, row : row + COARSE_TILE, column : column + COARSE_TILE]) for plane in coarse)
-            for row, column in ((row // COARSE, column // COARSE) for row, column in corners)
-        ]
-        centres = tuple(((c + TILE / 2) / columns - 0.5, (r + TILE / 2) / rows - 0.5) for r, c in corners)
-        return PairInputs(images, scalars, np.array(contents), centres, delta_dof)
+        settings = self.settings
+        return pair_inputs(planes[0], planes[1], delta_dof, settings.tiles, settings.character)
 
     def interpret(self, inputs: PairInputs) -> Reading:
         """Run the network on prepared inputs and combine the tiles."""
-        outputs = self._model.run({"images": inputs.images, "scalars": inputs.scalars})
+        outputs = self._model.run(inputs.arrays)
         defocus, error, features = outputs["defocus_dof"], np.exp(outputs["log_error"]), outputs["features"]
         # Of a negative pair, which it reads the other way round, the network tells the first frame's defocus.
         defocus = defocus + np.float32(min(inputs.delta_dof, 0.0))
-        correction, settings = self.settings.correction, self.settings.estimate
-        if abs(inputs.delta_dof) > CORRECTED_DOF:
-            # What was learned on short pairs does not hold for the long ones that check.
-            plain = EstimateSettings().interval_factor
-            correction, settings = Correction(), replace(settings, interval_factor=plain)
+        correction, settings = self.settings.correction.at(inputs.delta_dof, self.settings.estimate)
         corrected, expected = correction.apply(defocus, error, features, inputs.delta_dof)
         found = estimate(corrected, expected, inputs.contents, inputs.centres, settings)
         return Reading(found, defocus, error, inputs.contents, features)

@@ -26,6 +26,9 @@ MODE_SHARE = 0.25
 """Least part of the weight that each of two planes must have."""
 PLANE_TILES = 6
 """Tiles from which on a tilt is fitted."""
+INTERVAL_FACTOR = 1.82
+"""Half the width of the 90 % interval over the expected error, fixed on stains that are neither trained nor tested on
+(``models evaluate focus_pair``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +38,15 @@ class EstimateSettings:
     Parameters
     ----------
     interval_factor
-        Half the width of the 90 % interval over the expected error; fixed on stains that are neither trained nor tested
-        on (``models evaluate focus_pair``), or on the user's own microscope.
+        Half the width of the 90 % interval over the expected error: `INTERVAL_FACTOR`, or fixed on the user's own
+        microscope.
     abstain_above_dof
         Expected error of a field, in depths of field, above which there is no estimate.
     choose
         Which of two planes is reported first: the one nearest to the second image, or the upper or lower one.
     """
 
-    interval_factor: float = 1.82
+    interval_factor: float = INTERVAL_FACTOR
     abstain_above_dof: float = 2.5
     choose: Choice = "nearest"
 
@@ -204,6 +207,7 @@ def _tilt(
 __all__ = [
     "COARSE",
     "CONTENT_FLOOR",
+    "INTERVAL_FACTOR",
     "MIN_ERROR_DOF",
     "Choice",
     "Estimate",

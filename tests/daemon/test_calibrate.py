@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,6 +31,8 @@ VERDICT: dict[str, Any] = {
     "accepted": True,
     "reasons": [],
     "rung": "line",
+    "deep": None,
+    "tuned_sha256": None,
     "sign": -1,
     "slope": 1.1,
     "offset_dof": 0.0,
@@ -39,6 +42,7 @@ VERDICT: dict[str, Any] = {
     "before": None,
     "fitted": None,
     "after": None,
+    "long": None,
     "moves": None,
 }
 
@@ -443,3 +447,66 @@ def test_two_thirds_of_the_fields_are_fitted_to(fields: int, fit: int, judge: in
     plan = CalibrationPlan(2.0, 4.0, -60.0, 60.0, "increasing", fields, 40, 10.0)
     assert (plan.fit_fields, plan.judge_fields) == (fit, judge)
     assert plan.moves_per_field * judge >= 20
+
+
+# --- fine-tuning ----------------------------------------------------------------------------------------------------
+
+
+def with_no_deep(world: CalibrateWorld, why: str) -> None:
+    settings = world.state.settings
+    assert settings.focus.pair is not None
+    pair = replace(settings.focus.pair, no_deep=why)
+    world.state = replace(world.state, settings=replace(settings, focus=replace(settings.focus, pair=pair)))
+
+
+def test_deep_without_its_packages_is_refused_before_anything_moves(world: CalibrateWorld) -> None:
+    with_no_deep(world, "torch is not installed; pip install 'microscoped[train]'")
+    refused = world.ask("calibrate.run", deep=True, fields=3)
+    assert refused["error"]["code"] == "not_ready"
+    assert "pip install 'microscoped[train]'" in refused["error"]["detail"]
+    world.run()
+    assert world.moves == []
+    assert world.calibrate(fields=3)  # without deep nothing is missing
+
+
+def test_pairs_are_kept_of_the_fitted_fields_only_and_only_where_deep_was_asked_for(world: CalibrateWorld) -> None:
+    world.answers["finish"] = lambda _options: {
+        **VERDICT,
+        "rung": "deep",
+        "deep": "taken after 250 steps",
+        "tuned_sha256": "b" * 64,
+    }
+    task = world.calibrate(fields=3, deep=True)
+    world.go_on(task)
+    wanted = {options["field"]: options["deep"] for options in world.asked if options["action"] == "sweep"}
+    assert wanted == {1: 2, 2: 2, 3: 0}
+    result = CalibrateOutcome.model_validate(world.result(task))
+    assert (result.rung, result.deep, result.tuned_sha256) == ("deep", "taken after 250 steps", "b" * 64)
+    pair = world.state.settings.focus.pair
+    assert pair is not None
+    assert pair.tuned_sha256 == "b" * 64
+    world.asked.clear()
+    world.calibrate(fields=3)
+    assert {options["deep"] for options in world.asked if options["action"] == "sweep"} == {0}
+
+
+def test_a_cancelled_calibration_has_its_training_ended(world: CalibrateWorld) -> None:
+    dropped: list[Any] = []
+    world.answers["fit"] = lambda _options: {"done": False, "doing": "fine-tuning 1 of 4, step 0 of 300"}
+    task = world.begin("calibrate.run", fields=3, deep=True)
+    for _ in range(10_000):
+        work = world.state.tasks[task].work
+        if isinstance(work, CalibrateWork) and work.phase == "waiting":
+            world.ask("calibrate.next", task=task)
+        if isinstance(work, CalibrateWork) and work.phase == "fitting":
+            break
+        world.run(1)
+    before = len([event for event in world.events if event["topic"].startswith("v1.task.")])
+    world.run(20)
+    told = len([event for event in world.events if event["topic"].startswith("v1.task.")]) - before
+    assert told <= 1  # the same words are not told again and again
+    world.ask("task.cancel", task=task)
+    dropped += [one for one in world._queue if isinstance(one, to_do.Measure) and one.options == {"action": "drop"}]
+    assert len(dropped) == 1
+    world.run()
+    assert world.state.tasks[task].state == "cancelled"

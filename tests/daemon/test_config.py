@@ -98,6 +98,12 @@ BAD = {
     "tiny region": ("camera:\n  roi: [0, 0, 4, 64]", 2, ["camera.roi.2", "4", "16"]),
     "too few images": ("focus:\n  max_images: 3", 2, ["focus.max_images", "3", "8"]),
     "unknown score": ("focus:\n  metric: tenengrad", 2, ["focus.metric", "'tenengrad'", "vollath"]),
+    "int8 of a backend that has none": (
+        "focus:\n  pair:\n    precision: int8",
+        3,
+        ["focus.pair.precision", "onnxruntime", "set both"],
+    ),
+    "unknown precision": ("focus:\n  pair:\n    precision: int4", 3, ["focus.pair.precision", "'int4'", "fp32"]),
     "a word for a section": ("stage: fast", 1, ["stage", "'fast'", "is a section"]),
     "open to the network": (
         "network:\n  control: tcp://0.0.0.0:5770",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from microscoped.daemon.core import step
-from microscoped.daemon.core.handlers.focus_pair import CHECKS_NEEDED
+from microscoped.daemon.focus import WINDOW
 from microscoped.daemon.protocol import ErrorBody
 from microscoped.daemon.protocol.outcomes import FocusOutcome
 from microscoped.daemon.record.codec import decode_input, decode_state, encode_input, encode_state
@@ -228,7 +228,7 @@ def test_frames_of_a_pair_outlast_whatever_else_is_snapped() -> None:
 def test_an_engine_whose_checks_fail_is_not_used_by_auto_any_more(says: Says, alarm: bool) -> None:
     world = FocusWorld(says=says, pair=CALIBRATED)
     methods = []
-    for k in range(CHECKS_NEEDED + 2):
+    for k in range(WINDOW + 2):
         world.focus_um = 12.0 if k % 2 else -12.0
         report = ran(world, range_um=40)
         methods.append(bool(report["pairs"]))

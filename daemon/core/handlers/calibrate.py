@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from microscoped.daemon.core.arbiter import Claim, Rank
+from microscoped.daemon.core.effects import Measure
 from microscoped.daemon.core.handlers import calibrate_report as report
 from microscoped.daemon.core.handlers import focus
 from microscoped.daemon.core.handlers.camera import keep, submit_snap
@@ -118,8 +119,9 @@ def measured(turn: Turn, task: Task, ended: MeasureEnded) -> None:
             else:
                 _field_done(turn, task.id, work)
         case "fit":
-            work = replace(work, doing=cast("str", values["doing"]), fitted=bool(values["done"]))
-            _tell(turn, task.id, work)
+            before, work = work.doing, replace(work, doing=cast("str", values["doing"]), fitted=bool(values["done"]))
+            if work.doing != before:
+                _tell(turn, task.id, work)
             if work.fitted:
                 _park(turn, task.id, work)
             else:
@@ -357,6 +359,7 @@ def _judged(turn: Turn, task: str, work: CalibrateWork, values: dict[str, JsonVa
             binning=work.binning,
             approach=work.plan.approach,
             sign=-1 if values["sign"] == -1 else 1,
+            tuned_sha256=cast("str | None", values["tuned_sha256"]),
         )
         turn.set(
             settings=replace(settings, focus=replace(settings.focus, pair=learned)),
@@ -367,7 +370,10 @@ def _judged(turn: Turn, task: str, work: CalibrateWork, values: dict[str, JsonVa
 
 
 def _come_home(turn: Turn, task: str, work: CalibrateWork, outcome: Outcome) -> None:
-    """Return to the start, then end."""
+    """Have the engine forget what it keeps for fine-tuning, return to the start, then end."""
+    newest = work.frames[-1] if work.frames else ""
+    if work.deep and work.swept and turn.state.frame(newest) is not None:
+        turn.do(Measure(turn.new_id(), ENGINE, newest, {"action": "drop"}))  # nobody waits for its answer
     _go(turn, task, work, work.start_um, outcome)
 
 

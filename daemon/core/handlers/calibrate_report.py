@@ -42,6 +42,8 @@ def work_of(turn: Turn, params: CalibrateRunParams, start_um: float) -> Calibrat
             f"to calibrate, these must be known: {'; '.join(missing.values())}",
             {"missing": list(missing)},
         )
+    if params.deep and pair.no_deep:
+        raise RefusedError(ErrorCode.NOT_READY, f"the network cannot be fine-tuned (deep): {pair.no_deep}")
     camera, motion = turn.state.camera.settings, settings.motion
     if camera.auto_exposure or camera.auto_gain:
         raise RefusedError(
@@ -90,6 +92,7 @@ def work_of(turn: Turn, params: CalibrateRunParams, start_um: float) -> Calibrat
         extremum=params.extremum,
         sign=light_sign(motion.focus_direction),
         own_delta=delta_um != pair.delta_um,
+        deep=params.deep,
     )
 
 
@@ -140,6 +143,7 @@ def plan_facts(turn: Turn, work: CalibrateWork) -> dict[str, JsonValue]:
         "limits_um": [plan.low_um, plan.high_um],
         "start_um": work.start_um,
         "approach": plan.approach,
+        "deep": work.deep,
     }
 
 
@@ -171,11 +175,13 @@ def options_of(
                 "begin": not work.swept,
                 "field": work.field,
                 "first": work.legs[0].begins,
+                "near_um": work.focus_um,
                 "z_um": frame.z_um,
                 "t_s": t_s,
                 "apart": work.plan.apart,
                 "pixel_size_um": work.pixel_size_um * work.binning,
                 "sign": work.sign,
+                "deep": work.plan.fit_fields if work.deep and work.accepted < work.plan.fit_fields else 0,
             }
         case "field":
             role = work.plan.role(work.accepted)
@@ -232,6 +238,8 @@ def verdict(turn: Turn, work: CalibrateWork, values: dict[str, JsonValue]) -> di
         "dof_um": work.plan.dof_um,
         "delta_um": work.plan.delta_um,
         "rung": values["rung"],
+        "deep": values["deep"],
+        "tuned_sha256": values["tuned_sha256"],
         "sign": values["sign"],
         "slope": values["slope"],
         "offset_dof": values["offset_dof"],
@@ -241,6 +249,7 @@ def verdict(turn: Turn, work: CalibrateWork, values: dict[str, JsonValue]) -> di
         "before": values["before"],
         "fitted": values["fitted"],
         "after": values["after"],
+        "long": values["long"],
         "closed_loop": values["moves"],
         "rejected": [f"field {number}: {why}" for number, why in work.rejected],
         "warnings": _warnings(work, values) if values["accepted"] else [],
@@ -265,13 +274,15 @@ def _warnings(work: CalibrateWork, values: dict[str, JsonValue]) -> list[JsonVal
 
 def rejected_unseen(turn: Turn, work: CalibrateWork) -> dict[str, JsonValue]:
     """What is reported where no field had a focus to sweep."""
-    nothing = dict.fromkeys(("stage", "before", "fitted", "after", "closed_loop", "path"))
+    nothing = dict.fromkeys(("stage", "before", "fitted", "after", "long", "closed_loop", "path"))
     return {
         "accepted": False,
         "reasons": list(work.reasons),
         "dof_um": work.plan.dof_um,
         "delta_um": work.plan.delta_um,
         "rung": "nothing",
+        "deep": "not tried: no field had a focus to sweep" if work.deep else None,
+        "tuned_sha256": None,
         "sign": work.sign or 1,
         "slope": 1.0,
         "offset_dof": 0.0,

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from statistics import median
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, cast
 
 from microscoped.daemon.core.state import PairWatch, PairWork
 from microscoped.daemon.focus import (
+    WINDOW,
     PairPolicy,
     PairReading,
     PairResult,
     ReadPair,
     Shot,
     light_sign,
+    mistrusted,
     propose_pair,
+    watch_figures,
 )
 from microscoped.daemon.protocol import AlarmCode, ErrorCode, RefusedError
 from microscoped.daemon.protocol.outcomes import PairData
@@ -30,10 +32,6 @@ if TYPE_CHECKING:
     from microscoped.daemon.focus import PairCheck, SearchSettings
 
 ENGINE = "focus_pair"
-CHECKS_KEPT, CHECKS_NEEDED = 20, 20
-"""How many checks of pairs are remembered, and how many are needed before they can speak against the engine."""
-LEAST_COVERAGE = 0.7
-"""Least part of checks that must keep what the 90 % intervals promise. Of 20, by chance fewer do once in 400 times."""
 
 
 def choose(
@@ -176,18 +174,11 @@ def with_reading(pair: PairWork, values: Mapping[str, JsonValue]) -> PairWork:
 def note_checks(turn: Turn, checks: tuple[PairCheck, ...], dof_um: float) -> None:
     """Watch over the engine: where its checks go wrong too often, ``auto`` must not use it any more."""
     watch = turn.state.pair_watch
-    kept = (*watch.checks, *checks)[-CHECKS_KEPT:]
-    suspended = watch.suspended
-    if not suspended and len(kept) >= CHECKS_NEEDED:
-        middle_um = median(check.residual_um for check in kept)
-        coverage = sum(check.covered for check in kept) / len(kept)
-        if middle_um > dof_um or coverage < LEAST_COVERAGE:
-            suspended = (
-                f"of the last {len(kept)} pairs the next one found the focus {middle_um:.3g} µm away (median), and in "
-                f"{coverage:.0%} as near as the 90 % intervals promise"
-            )
-            data: dict[str, JsonValue] = {"median_um": middle_um, "coverage": coverage, "checks": len(kept)}
-            turn.watch(AlarmCode.FOCUS_PAIR, broken=True, detail=suspended, data=data)
+    kept, suspended = watch.checks, watch.suspended
+    for check in checks:
+        kept = (*kept, check)[-WINDOW:]
+        if not suspended and (suspended := mistrusted(kept, dof_um)):
+            turn.watch(AlarmCode.FOCUS_PAIR, broken=True, detail=suspended, data=asdict(watch_figures(kept)))
     turn.set(pair_watch=PairWatch(kept, suspended))
 
 

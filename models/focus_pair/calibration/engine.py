@@ -5,19 +5,29 @@ The loop decides where the stage goes; pixels and features stay here. What is an
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
-from scipy import ndimage
 
 from microscoped.models.focus_pair.calibration.bars import Bars, move_shortfalls, moves_of, shortfalls
+from microscoped.models.focus_pair.calibration.deep import DeepRun
 from microscoped.models.focus_pair.calibration.figures import Field, PairReading, Told, figures_of, told_of
 from microscoped.models.focus_pair.calibration.fit import SIGNS, Fit, fit
-from microscoped.models.focus_pair.calibration.focus import focus_of, scores_of
+from microscoped.models.focus_pair.calibration.focus import focus_of, scores_of, thumbnail_of
+from microscoped.models.focus_pair.calibration.long import NO_LONG_PAIRS, judge_long, then_long
+from microscoped.models.focus_pair.calibration.networks import keep_network, prune_networks
+from microscoped.models.focus_pair.calibration.pairs import SweepPairs
 from microscoped.models.focus_pair.calibration.plots import scatter_svg
-from microscoped.models.focus_pair.calibration.record import Calibration, Conditions, FieldRecord, head_text, save
+from microscoped.models.focus_pair.calibration.record import (
+    Calibration,
+    Conditions,
+    FieldRecord,
+    LongRecord,
+    head_text,
+    networks_named,
+    save,
+)
 from microscoped.models.focus_pair.calibration.stage import (
     Flank,
     Seen,
@@ -38,9 +48,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from microscoped.models.focus_pair.calibration.deep import DeepTools, Tuned
     from microscoped.models.runtimes import CompiledModel
 
-THUMBNAIL_PX = 64
+    Learn: TypeAlias = Callable[[EstimateSettings, Correction, CompiledModel | None], None]
+
 SAME_FIELD = 0.5
 """Correlation from which on two fields are the same one: fields that were moved by a tile have none."""
 FLANK_METRIC = "band"
@@ -83,12 +95,13 @@ class _Sweep:
     """The sweep of one field as it grows."""
 
     number: int
+    pairs: SweepPairs
     z_um: list[float] = field(default_factory=list)
     t_s: list[float] = field(default_factory=list)
     scores: dict[str, list[float]] = field(default_factory=dict)
-    frames: deque[tuple[float, NDArray[Any]]] = field(default_factory=deque)
     thumbnails: list[NDArray[np.float32]] = field(default_factory=list)
     readings: dict[int, list[PairReading]] = field(default_factory=lambda: {sign: [] for sign in SIGNS})
+    long: dict[int, list[PairReading]] = field(default_factory=lambda: {sign: [] for sign in SIGNS})
 
 
 @dataclass(slots=True)
@@ -105,8 +118,28 @@ class _Run:
     flank: Flank | None = None
     seen: list[Seen] = field(default_factory=list)
     stage: StageFigures | None = None
-    fitting: Generator[str, None, Fit] | None = None
+    fitting: Generator[str, None, tuple[Fit, Fit | None]] | None = None
     fit: Fit | None = None
+    long: Fit | None = None
+    deep: DeepRun | None = None
+
+    @property
+    def tuned(self) -> Tuned | None:
+        """The fine-tuned network, if the fit took one."""
+        return None if self.deep is None else self.deep.tuned
+
+    def as_corrected(self, one: Field) -> Field:
+        """Return a field as the network reads it that the fit took."""
+        if self.deep is None or self.deep.tuned is None:
+            return one
+        return replace(one, readings={self.deep.sign: self.deep.readings.get(one.number, ())})
+
+    def close(self) -> None:
+        """End what is under way and take away what is kept."""
+        if self.fitting is not None:
+            self.fitting.close()
+        if self.deep is not None:
+            self.deep.close()
 
 
 class CalibrationEngine:
@@ -114,8 +147,9 @@ class CalibrationEngine:
 
     ``sweep``
         A frame of a sweep. ``run`` (any name), ``begin`` (of the run), ``field`` (1, 2, …), ``first`` (of the field),
-        ``z_um``, ``t_s``, ``apart`` (frames from the first to the second image of a pair), ``pixel_size_um``, ``sign``.
-        Answers with ``scores`` and the number of ``pairs`` so far.
+        ``near_um`` (where the search found the focus), ``z_um``, ``t_s``, ``apart`` (frames from the first to the
+        second image of a pair), ``pixel_size_um``, ``sign``, ``deep`` (where the network may be fine-tuned on this
+        field: of how many; else 0). Answers with ``scores`` and the number of ``pairs`` so far.
     ``field``
         The sweep is complete. ``extremum``, ``near_um``, ``role`` (``fit`` or ``judge``). Answers with ``focus_um``
         (``None``: rejected, see ``reason``), ``by_metric_um`` and ``flank_um``, where one score tells one z.
@@ -133,6 +167,8 @@ class CalibrationEngine:
         against it already), ``unswept`` (numbers of fields without a sweep, and why), ``conditions``, ``made``,
         ``images``, ``dose_ms``. Writes the file; an accepted calibration takes effect at once. Answers with the file's
         ``path`` and content without the head.
+    ``drop``
+        Forget the run, and end the training that may be under way.
 
     Parameters
     ----------
@@ -141,7 +177,10 @@ class CalibrationEngine:
     model
         The network.
     learn
-        Hears how tiles become an estimate, and what is corrected, once a calibration is accepted.
+        Hears how tiles become an estimate, what is corrected, and which network was fine-tuned, if one was, once a
+        calibration is accepted. That network is the hearer's to close.
+    deep
+        What fine-tuning needs; without it there is none.
     """
 
     name = "focus_calibration"
@@ -151,11 +190,13 @@ class CalibrationEngine:
         self,
         setup: CalibrationSetup,
         model: CompiledModel,
-        learn: Callable[[EstimateSettings, Correction], None] = lambda _settings, _correction: None,
+        learn: Learn = lambda _settings, _correction, _tuned: None,
+        deep: DeepTools | None = None,
     ) -> None:
         self._setup = setup
         self._model = model
         self._learn = learn
+        self._deep = deep
         self._run: _Run | None = None
 
     def measure(self, frames: Sequence[NDArray[Any]], options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -176,6 +217,7 @@ class CalibrationEngine:
             "fit": lambda: self._fit(),
             "pair": lambda: self._pair(frames, options),
             "finish": lambda: self._finish(options),
+            "drop": lambda: self._drop(),
         }
         action = options.get("action")
         if action not in actions:
@@ -189,38 +231,47 @@ class CalibrationEngine:
 
     def _sweep(self, frame: NDArray[Any], options: Mapping[str, Any]) -> Mapping[str, Any]:
         number = int(options["field"])
+        apart, near_um = int(options["apart"]), float(options["near_um"])
         if options["begin"]:
             optics = PairOptics(
                 self._setup.na, self._setup.wavelength_nm, self._setup.immersion_index, float(options["pixel_size_um"])
             )
             settings = PairSettings(optics, tiles=self._setup.tiles, estimate=self._setup.estimate)
             engine = FocusPairEngine(settings, self._model)
-            self._run = _Run(str(options["run"]), engine, int(options["sign"]), _Sweep(number))
+            sweep = _Sweep(number, SweepPairs(apart, near_um, optics.dof_um))
+            sign, deep = int(options["sign"]), int(options.get("deep", 0))
+            self._drop()
+            self._run = _Run(str(options["run"]), engine, sign, sweep)
+            if deep and self._deep is not None:
+                self._run.deep = DeepRun(self._deep, deep, sign or 1)
         run = self._running(str(options["run"]))
+        dof_um = run.engine.settings.optics.dof_um
         if options["first"]:
-            run.sweep = _Sweep(number)
-        sweep = run.sweep
-        z_um, apart = float(options["z_um"]), int(options["apart"])
+            run.sweep = _Sweep(number, SweepPairs(apart, near_um, dof_um))
+            if run.deep is not None:
+                run.deep.begin_field(number)
+        sweep, z_um = run.sweep, float(options["z_um"])
         plane = self._plane(frame)
         scores = scores_of(plane)
         sweep.z_um.append(z_um)
         sweep.t_s.append(float(options["t_s"]))
-        sweep.thumbnails.append(_thumbnail(plane))
+        sweep.thumbnails.append(thumbnail_of(plane))
         for name, score in scores.items():
             sweep.scores.setdefault(name, []).append(score)
-        sweep.frames.append((z_um, frame))
-        if len(sweep.frames) > apart:
-            first_um, first = sweep.frames.popleft()
-            delta_dof = (z_um - first_um) / run.engine.settings.optics.dof_um
+        for pair in sweep.pairs.add(z_um, frame):
+            delta_dof = (pair.second.z_um - pair.first.z_um) / dof_um
             if DELTA_RANGE_DOF[0] <= abs(delta_dof) <= DELTA_RANGE_DOF[1]:
-                for sign in SIGNS:
-                    sweep.readings[sign].append(_read(run.engine, first, frame, delta_dof * sign, z_um))
+                for sign, kept in (sweep.long if pair.long else sweep.readings).items():
+                    inputs = run.engine.prepare(pair.first.frame, pair.second.frame, delta_dof * sign)
+                    kept.append(PairReading.of(inputs, run.engine.interpret(inputs), pair.second.z_um))
+                    if run.deep is not None and sign == run.deep.sign and not pair.long:
+                        run.deep.see(inputs.arrays, kept[-1])
         return {"scores": scores, "pairs": len(sweep.readings[1]), "mean": float(frame.mean(dtype=np.float64))}
 
     def _field(self, options: Mapping[str, Any]) -> Mapping[str, Any]:
         run = self._running()
         sweep = run.sweep
-        sweep.frames.clear()
+        sweep.pairs.clear()
         dof_um = run.engine.settings.optics.dof_um
         found = focus_of(
             sweep.z_um,
@@ -241,11 +292,15 @@ class CalibrationEngine:
         if focus_um is not None:
             run.thumbnails[sweep.number] = thumbnail
             role = cast("str", options["role"])
-            readings = {sign: tuple(read) for sign, read in sweep.readings.items()}
-            run.fields[role].append(Field(sweep.number, focus_um, dof_um, readings))
+            readings, long = (
+                {sign: tuple(read) for sign, read in kept.items()} for kept in (sweep.readings, sweep.long)
+            )
+            run.fields[role].append(Field(sweep.number, focus_um, dof_um, readings, long))
             flank = flank_of(sweep.z_um, sweep.scores[FLANK_METRIC], focus_um, dof_um)
             if run.flank is None:
                 run.flank = flank
+        if run.deep is not None:
+            run.deep.end_field(focus_um, dof_um)
         record = FieldRecord(
             number=sweep.number,
             role=options["role"] if focus_um is not None else "rejected",
@@ -288,7 +343,8 @@ class CalibrationEngine:
             estimate=replace(self._setup.estimate, interval_factor=run.fit.interval_factor),
         )
         told = {name: options[name] for name in ("delta_um", "bit_depth") if name in options}
-        return FocusPairEngine(settings, self._model).measure(frames, told)
+        model = self._model if run.tuned is None else run.tuned.model
+        return FocusPairEngine(settings, model).measure(frames, told)
 
     # --- results ----------------------------------------------------------------------------------------------
 
@@ -307,12 +363,16 @@ class CalibrationEngine:
     def _fit(self) -> Mapping[str, Any]:
         run = self._running()
         if run.fitting is None:
-            run.fitting = fit(run.fields["fit"], self._setup.estimate, run.configured_sign, self._setup.bars)
+            fields, settings, bars = run.fields["fit"], self._setup.estimate, self._setup.bars
+            ladder = fit(fields, settings, run.configured_sign, bars)
+            if run.deep is not None:
+                ladder = run.deep.climb(ladder, settings, bars)
+            run.fitting = then_long(ladder, fields, settings, bars)
         try:
             return {"done": False, "doing": next(run.fitting)}
         except StopIteration as end:
-            found: Fit = end.value
-            run.fit = found
+            run.fit, run.long = end.value
+            found = cast("Fit", run.fit)
             return {
                 "done": True,
                 "doing": f"took {found.rung}",
@@ -345,6 +405,7 @@ class CalibrationEngine:
             images=int(options["images"]),
             dose_ms=float(options["dose_ms"]),
             sign=-1 if run.configured_sign < 0 else 1,
+            deep=None if run.deep is None else run.deep.outcome,
         )
         panels: dict[str, Told] = {}
         if found is None or not judged:
@@ -354,9 +415,11 @@ class CalibrationEngine:
             estimate = replace(setup.estimate, interval_factor=found.interval_factor)
             sign = run.configured_sign or found.sign
             panels["without correction"] = told_of(judged, sign, Correction(), setup.estimate)
-            panels["with it"] = told_of(judged, found.sign, found.correction, estimate)
+            panels["with it"] = told_of(list(map(run.as_corrected, judged)), found.sign, found.correction, estimate)
             after = figures_of(panels["with it"])
             dof_um = run.engine.settings.optics.dof_um
+            long = None if run.long is None else judge_long(run.long, judged, setup.estimate, setup.bars)
+            reasons += [NO_LONG_PAIRS] if long is None else long.reasons
             moves = moves_of([None if m is None else m / dof_um for m in options["moves_um"]], setup.bars)
             reasons += [*shortfalls(after, setup.bars), *move_shortfalls(moves, setup.bars)]
             known = {one.number: one for one in (*run.fields["fit"], *judged)}
@@ -372,6 +435,7 @@ class CalibrationEngine:
                     "before": figures_of(panels["without correction"]),
                     "after": after,
                     "moves": moves,
+                    "long": None if long is None else LongRecord.of(long),
                     "fields": tuple(
                         record.model_copy(
                             update={
@@ -379,7 +443,12 @@ class CalibrationEngine:
                                     told_of([known[record.number]], sign, Correction(), setup.estimate)
                                 ),
                                 "after": figures_of(
-                                    told_of([known[record.number]], found.sign, found.correction, estimate)
+                                    told_of(
+                                        [run.as_corrected(known[record.number])],
+                                        found.sign,
+                                        found.correction,
+                                        estimate,
+                                    )
                                 ),
                             }
                         )
@@ -390,11 +459,25 @@ class CalibrationEngine:
                 }
             )
         calibration = calibration.model_copy(update={"accepted": not reasons, "reasons": tuple(reasons)})
+        tuned = run.tuned if calibration.accepted else None
+        if tuned is not None:
+            keep_network(tuned.artefact, setup.folder)
+            calibration = calibration.model_copy(update={"tuned_sha256": tuned.artefact.sidecar.sha256})
         path = save(calibration, setup.folder, scatter_svg(panels) if panels else "")
         if calibration.accepted:
-            self._learn(estimate, calibration.correction())
-        self._run = None
-        return {"path": str(path), **calibration.model_dump(mode="json", exclude={"head", "sha256"})}
+            prune_networks(setup.folder, networks_named(setup.folder))
+            handed = None if run.deep is None else run.deep.hand_over()
+            self._learn(estimate, calibration.correction(), None if handed is None else handed.model)
+        self._drop()
+        unsaid: Any = {"head": True, "sha256": True, "long": {"head"}}
+        return {"path": str(path), **calibration.model_dump(mode="json", exclude=unsaid)}
+
+    def _drop(self) -> Mapping[str, Any]:
+        """Forget the run; a training under way ends."""
+        run, self._run = self._run, None
+        if run is not None:
+            run.close()
+        return {}
 
     def _running(self, name: str | None = None) -> _Run:
         if self._run is None or (name is not None and self._run.name != name):
@@ -402,37 +485,11 @@ class CalibrationEngine:
         return self._run
 
 
-def _read(
-    engine: FocusPairEngine, first: NDArray[Any], second: NDArray[Any], delta_dof: float, z_um: float
-) -> PairReading:
-    inputs = engine.prepare(first, second, delta_dof)
-    told = engine.interpret(inputs)
-    return PairReading(
-        z_um=z_um,
-        delta_dof=delta_dof,
-        defocus_dof=told.defocus_dof,
-        expected_error_dof=told.expected_error_dof,
-        features=told.features,
-        contents=told.contents,
-        centres=inputs.centres,
-    )
-
-
 def _passed(sweep: _Sweep, flank: Flank) -> tuple[float, float]:
     """Return when the sweep passed the middle of its flank, and where that is."""
     order = np.argsort(sweep.z_um)
     z, t = np.array(sweep.z_um)[order], np.array(sweep.t_s)[order]
     return float(np.interp(flank.middle_um, z, t)), flank.middle_um
-
-
-def _thumbnail(plane: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the frame's coarse structure without its shading, with mean 0 and variance 1."""
-    step = max(1, min(plane.shape) // THUMBNAIL_PX)
-    rows, columns = (size // step for size in plane.shape)
-    small = plane[: rows * step, : columns * step].reshape(rows, step, columns, step).mean(axis=(1, 3))
-    small = small - ndimage.gaussian_filter(small, 3.0)
-    small -= small.mean()
-    return np.asarray(small / max(float(small.std()), 1e-9), np.float32)
 
 
 __all__ = ["SAME_FIELD", "CalibrationEngine", "CalibrationSetup"]

@@ -15,4 +15,10 @@ class CalibrationFileError(CalibrationError):
     code = "calibration.file"
 
 
-__all__ = ["CalibrationError", "CalibrationFileError"]
+class FineTuningError(CalibrationError):
+    """The network could not be fine-tuned; the message says why. The calibration goes on without."""
+
+    code = "calibration.deep"
+
+
+__all__ = ["CalibrationError", "CalibrationFileError", "FineTuningError"]

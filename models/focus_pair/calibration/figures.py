@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from microscoped.models.focus_pair.correction import Correction
+    from microscoped.models.focus_pair.engine import Reading
+    from microscoped.models.focus_pair.inputs import PairInputs
 
 SIGN_BEYOND_DOF = 1.0
 """Wrong signs are counted where the second image is at least so far out of focus."""
@@ -47,6 +49,19 @@ class PairReading:
     contents: NDArray[np.float64]
     centres: tuple[tuple[float, float], ...]
 
+    @classmethod
+    def of(cls, inputs: PairInputs, told: Reading, z_um: float) -> Self:
+        """Return what is kept of a pair whose second frame was taken at `z_um`."""
+        return cls(
+            z_um=z_um,
+            delta_dof=inputs.delta_dof,
+            defocus_dof=told.defocus_dof,
+            expected_error_dof=told.expected_error_dof,
+            features=told.features,
+            contents=told.contents,
+            centres=inputs.centres,
+        )
+
     def estimate(self, correction: Correction, settings: EstimateSettings) -> Estimate:
         """Return what the engine would say with this correction."""
         corrected, expected = correction.apply(self.defocus_dof, self.expected_error_dof, self.features, self.delta_dof)
@@ -66,13 +81,16 @@ class Field:
     dof_um
         Depth of field.
     readings
-        All pairs of its sweep, read with either sign of the stage.
+        All pairs of its sweep that lie Δ apart, read with either sign of the stage.
+    long
+        The same of pairs that lie far apart, the second image near the focus.
     """
 
     number: int
     focus_um: float
     dof_um: float
     readings: dict[int, tuple[PairReading, ...]]
+    long: dict[int, tuple[PairReading, ...]] = field(default_factory=dict)
 
     def truth_dof(self, reading: PairReading, sign: int) -> float:
         """Return the true defocus of a pair's second frame, along the light."""
@@ -133,13 +151,13 @@ class Figures(BaseModel):
 def told_of(fields: Sequence[Field], sign: int, correction: Correction, settings: EstimateSettings) -> Told:
     """Return the estimates of all pairs of fields."""
     rows: list[tuple[float, float, float]] = []
-    for field in fields:
-        for reading in field.readings[sign]:
+    for one in fields:
+        for reading in one.readings[sign]:
             found = reading.estimate(correction, settings)
             value, half = float("nan"), float("nan")
             if found.defocus_dof is not None and found.interval_dof is not None:
                 value, half = found.defocus_dof, 0.5 * (found.interval_dof[1] - found.interval_dof[0])
-            rows.append((field.truth_dof(reading, sign), value, half))
+            rows.append((one.truth_dof(reading, sign), value, half))
     columns = np.array(rows, float).reshape(-1, 3).T
     return Told(columns[0], columns[1], columns[2])
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Rung = Literal["nothing", "line", "head"]
+Rung = Literal["nothing", "line", "head", "deep"]
 SIGNS = (1, -1)
 LEAST_FIELDS = 2
 SLOPES = (0.4, 2.5)
@@ -121,15 +121,39 @@ def fit(
     bars = bars or Bars()
     sign = configured_sign or _better_sign(fields, settings)
     tries = [_judged("nothing", fields, sign, Correction(), [Correction()] * len(fields), settings, bars)]
-    yield _told(tries[-1])
+    yield summary(tries[-1])
     lines = []
     for which in SIGNS:
         left_out = [_line(_others(fields, k), which, settings) for k in range(len(fields))]
         lines.append(_judged("line", fields, which, _line(fields, which, settings), left_out, settings, bars))
     tries.append(_preferred(lines, configured_sign))
-    yield _told(tries[-1])
+    yield summary(tries[-1])
     tries.append((yield from _head(fields, tries[-1].sign, settings, bars)))
-    return _least_bad([one for one in tries if one.passed] or tries)
+    return best_of(tries)
+
+
+def fit_signed(
+    fields: Sequence[Field], sign: int, settings: EstimateSettings, bars: Bars | None = None
+) -> Generator[str, None, Fit]:
+    """Climb the ladder where the sign is known; as `fit`.
+
+    Parameters
+    ----------
+    fields, settings, bars
+        As in `fit`.
+    sign
+        With which pairs are read.
+    """
+    bars = bars or Bars()
+    plain, line = Correction(), _line(fields, sign, settings)
+    left_out = [_line(_others(fields, k), sign, settings) for k in range(len(fields))]
+    tries = [
+        _judged("nothing", fields, sign, plain, [plain] * len(fields), settings, bars),
+        _judged("line", fields, sign, line, left_out, settings, bars),
+    ]
+    yield summary(tries[-1])
+    tries.append((yield from _head(fields, sign, settings, bars)))
+    return best_of(tries)
 
 
 def zero_shot(fields: Sequence[Field], settings: EstimateSettings, sign: int) -> Figures:
@@ -141,8 +165,9 @@ def _better_sign(fields: Sequence[Field], settings: EstimateSettings) -> int:
     return min(SIGNS, key=lambda sign: _or_worst(zero_shot(fields, settings, sign).mean_dof))
 
 
-def _least_bad(tries: Sequence[Fit]) -> Fit:
-    """Return the best rung; a higher one is worth its freedom only where it is clearly better."""
+def best_of(tries: Sequence[Fit]) -> Fit:
+    """Return the best rung, of those that pass if any does; a higher one must be clearly better than those below."""
+    tries = [one for one in tries if one.passed] or tries
     best = tries[0]
     for one in tries[1:]:
         best = one if _error(one) < WORTHWHILE * _error(best) else best
@@ -168,7 +193,8 @@ def _others(fields: Sequence[Field], k: int) -> list[Field]:
     return [*fields[:k], *fields[k + 1 :]]
 
 
-def _told(one: Fit) -> str:
+def summary(one: Fit) -> str:
+    """Return what is worth telling of a rung."""
     mean = one.figures.mean_dof
     return f"{one.rung}: mean error {'unknown' if mean is None else f'{mean:.2f} DoF'}"
 
@@ -183,7 +209,25 @@ def _judged(
     bars: Bars,
 ) -> Fit:
     """Judge a correction by those that were fitted to all fields but one."""
-    told = joined([told_of([field], sign, other, settings) for field, other in zip(fields, left_out, strict=True)])
+    told = [told_of([field], sign, other, settings) for field, other in zip(fields, left_out, strict=True)]
+    return judged(rung, told, sign, correction, settings, bars)
+
+
+def judged(
+    rung: Rung, said: Sequence[Told], sign: int, correction: Correction, settings: EstimateSettings, bars: Bars
+) -> Fit:
+    """Judge what was said of fields by something that was fitted without them.
+
+    Parameters
+    ----------
+    rung, sign, correction
+        As in `Fit`.
+    said
+        Of each field, with the intervals of `settings`.
+    settings, bars
+        As in `fit`.
+    """
+    told = joined(said)
     factor = _interval_factor(told, settings.interval_factor)
     told = replace(told, half=told.half * (factor / settings.interval_factor))
     figures = figures_of(told)
@@ -244,7 +288,7 @@ def _head(fields: Sequence[Field], sign: int, settings: EstimateSettings, bars: 
     for strength in RIDGES:
         correction = _ridge(sums, strength)
         judged.append(_judged("head", fields, sign, correction, left_out[strength], settings, bars))
-        yield f"strength {strength:g}, {_told(judged[-1])}"
+        yield f"strength {strength:g}, {summary(judged[-1])}"
     return min(judged, key=_error)
 
 
@@ -287,4 +331,16 @@ def _ridge(sums: Sequence[_Sums], strength: float) -> Correction:
     return Correction(slope=float(weights[-1]), head=np.append(weights[:-1], constant).astype(np.float32))
 
 
-__all__ = ["LEAST_FIELDS", "RIDGES", "SIGNS", "Fit", "Rung", "fit", "zero_shot"]
+__all__ = [
+    "LEAST_FIELDS",
+    "RIDGES",
+    "SIGNS",
+    "Fit",
+    "Rung",
+    "best_of",
+    "fit",
+    "fit_signed",
+    "judged",
+    "summary",
+    "zero_shot",
+]

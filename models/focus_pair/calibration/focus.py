@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from scipy import ndimage
 
 from microscoped.models.sharpness import METRICS, MetricName
 
@@ -19,6 +20,7 @@ SWEEP_METRICS: tuple[MetricName, MetricName] = ("band", "variance")
 """Fine structure that two halves of a frame agree on, and the spread of all grey levels."""
 LEAST_FRAMES = 9
 SMALLEST = 1e-12
+THUMBNAIL_PX = 64
 NEAR = 2
 """Frames on either side of the best one that the parabola is fitted to."""
 LEAST_RISE = 0.05
@@ -126,4 +128,14 @@ def _extreme(z: NDArray[np.float64], logs: NDArray[np.float64], extremum: Extrem
     return float(z[best]) + min(max(-0.5 * slope / curvature, -reach), reach)
 
 
-__all__ = ["LEAST_FRAMES", "SWEEP_METRICS", "Extremum", "SweepFocus", "focus_of", "scores_of"]
+def thumbnail_of(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the frame's coarse structure without its shading, with mean 0 and variance 1."""
+    step = max(1, min(plane.shape) // THUMBNAIL_PX)
+    rows, columns = (size // step for size in plane.shape)
+    small = plane[: rows * step, : columns * step].reshape(rows, step, columns, step).mean(axis=(1, 3))
+    small = small - ndimage.gaussian_filter(small, 3.0)
+    small -= small.mean()
+    return np.asarray(small / max(float(small.std()), 1e-9), np.float32)
+
+
+__all__ = ["LEAST_FRAMES", "SWEEP_METRICS", "Extremum", "SweepFocus", "focus_of", "scores_of", "thumbnail_of"]

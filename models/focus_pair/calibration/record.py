@@ -7,7 +7,8 @@ import binascii
 import hashlib
 import json
 import os
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -16,13 +17,19 @@ from microscoped.models.focus_pair.calibration.bars import Moves
 from microscoped.models.focus_pair.calibration.errors import CalibrationFileError
 from microscoped.models.focus_pair.calibration.figures import Figures
 from microscoped.models.focus_pair.calibration.fit import Rung
+from microscoped.models.focus_pair.calibration.networks import load_network
 from microscoped.models.focus_pair.calibration.stage import StageFigures
-from microscoped.models.focus_pair.correction import Correction
+from microscoped.models.focus_pair.correction import Correction, LongCorrection
+from microscoped.models.focus_pair.estimate import INTERVAL_FACTOR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from microscoped.models.focus_pair.calibration.long import LongVerdict
+
+VERSION: Final = 2
+"""Of the format. Version 1 knew nothing of long pairs."""
 PREFIX = "focus_pair-"
 REJECTED = "rejected-"
 SAME = 1e-3
@@ -89,6 +96,53 @@ class FieldRecord(_Record):
     after: Figures | None = None
 
 
+class LongRecord(_Record):
+    """What was learned about long pairs, with which a focus is checked.
+
+    Parameters
+    ----------
+    rung, slope, offset_dof, head, interval_factor
+        As in `Calibration`.
+    before, fitted, after
+        Figures of their pairs, as in `Calibration`.
+    """
+
+    rung: Rung = "nothing"
+    slope: float = 1.0
+    offset_dof: float = 0.0
+    head: str | None = None
+    interval_factor: Annotated[float, Field(gt=0)] = INTERVAL_FACTOR
+    before: Figures | None = None
+    fitted: Figures | None = None
+    after: Figures | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.head is not None:
+            head_of(self.head)
+        return self
+
+    @classmethod
+    def of(cls, verdict: LongVerdict) -> Self:
+        """Return what is written of a verdict."""
+        fit = verdict.fit
+        return cls(
+            rung=fit.rung,
+            slope=fit.correction.slope,
+            offset_dof=fit.correction.offset_dof,
+            head=head_text(fit.correction.head),
+            interval_factor=fit.interval_factor,
+            before=verdict.before,
+            fitted=fit.figures,
+            after=verdict.after,
+        )
+
+    def correction(self) -> LongCorrection:
+        """Return what the engine corrects long pairs with."""
+        head = None if self.head is None else head_of(self.head)
+        return LongCorrection(Correction(self.slope, self.offset_dof, head), self.interval_factor)
+
+
 class Calibration(_Record):
     """What was learned about one microscope.
 
@@ -105,7 +159,10 @@ class Calibration(_Record):
     accepted, reasons
         The verdict, and what speaks against it.
     rung
-        What it took: nothing, a line, or a linear head on the network's features.
+        What it took: nothing, a line, a linear head on the network's features, or a fine-tuned network.
+    deep, tuned_sha256
+        What became of fine-tuning, in words, where it was asked for; hash of the fine-tuned network, which lies beside
+        the file of an accepted calibration. The network that it began with is in `conditions`.
     sign
         +1 where the plane in focus moves along the light as ``z_um`` rises, −1 where it moves against it.
     slope, offset_dof, head, interval_factor
@@ -120,30 +177,35 @@ class Calibration(_Record):
         the judging fields with it.
     moves
         Real moves by one pair each.
+    long
+        Long pairs, whose correction is their own.
     images, dose_ms
         What it has cost.
     sha256
         Of all the rest; a file in which it is wrong was altered.
     """
 
-    version: Literal[1] = 1
+    version: Literal[2] = VERSION
     made: str
     software: str
     conditions: Conditions
     accepted: bool
     reasons: tuple[str, ...] = ()
     rung: Rung = "nothing"
+    deep: str | None = None
+    tuned_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     sign: Literal[-1, 1] = 1
     slope: float = 1.0
     offset_dof: float = 0.0
     head: str | None = None
-    interval_factor: Annotated[float, Field(gt=0)] = 2.0
+    interval_factor: Annotated[float, Field(gt=0)] = INTERVAL_FACTOR
     stage: StageFigures | None = None
     fields: tuple[FieldRecord, ...] = ()
     before: Figures | None = None
     fitted: Figures | None = None
     after: Figures | None = None
     moves: Moves | None = None
+    long: LongRecord | None = None
     images: int = 0
     dose_ms: float = 0.0
     sha256: str = ""
@@ -152,6 +214,8 @@ class Calibration(_Record):
     def _whole(self) -> Self:
         if self.sha256 and self.sha256 != self.digest():
             raise ValueError("sha256 is not that of the rest: the file was altered; calibrate again")
+        if (self.tuned_sha256 is not None) != (self.accepted and self.rung == "deep"):
+            raise ValueError("tuned_sha256 must be there where a fine-tuned network was accepted, and only there")
         if self.head is not None:
             head_of(self.head)
         return self
@@ -164,7 +228,8 @@ class Calibration(_Record):
     def correction(self) -> Correction:
         """Return what the engine corrects with."""
         head = None if self.head is None else head_of(self.head)
-        return Correction(self.slope, self.offset_dof, head)
+        long = None if self.long is None else self.long.correction()
+        return Correction(self.slope, self.offset_dof, head, long=long)
 
     def mismatches(self, present: Conditions, later: frozenset[str] = frozenset()) -> list[str]:
         """Return why it does not hold for the present microscope; nothing where it does.
@@ -284,6 +349,11 @@ def load(path: Path) -> Calibration:
         raise CalibrationFileError(f"{path} cannot be read ({error.strerror})") from error
     except UnicodeDecodeError:
         raise CalibrationFileError(f"{path} is not a calibration: it is not text; calibrate again") from None
+    written = _version_of(text)
+    if isinstance(written, int) and written < VERSION:
+        raise CalibrationFileError(
+            f"{path} is of version {written}, which knew nothing of the pairs that check a focus; calibrate again"
+        )
     try:
         found = Calibration.model_validate_json(text)
     except ValidationError as error:
@@ -295,13 +365,31 @@ def load(path: Path) -> Calibration:
     return found
 
 
+def networks_named(folder: Path) -> set[str]:
+    """Return the hashes of all fine-tuned networks that a calibration in a folder uses."""
+    named = set()
+    for path in folder.glob(f"{PREFIX}*.json"):
+        with suppress(CalibrationFileError):
+            named.add(load(path).tuned_sha256)
+    return {sha256 for sha256 in named if sha256 is not None}
+
+
+def _version_of(text: str) -> object:
+    """Return what a file says that its version is; ``None`` where it says nothing."""
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return None
+    return content.get("version") if isinstance(content, dict) else None
+
+
 def find(folder: Path, present: Conditions, later: frozenset[str] = frozenset()) -> tuple[Calibration | None, str]:
     """Return the newest accepted calibration in a folder that holds for the present microscope, or why there is none.
 
     Parameters
     ----------
     folder
-        Where calibrations are kept; it need not exist.
+        Where calibrations and their networks are kept; it need not exist.
     present, later
         As in `Calibration.mismatches`.
     """
@@ -316,6 +404,11 @@ def find(folder: Path, present: Conditions, later: frozenset[str] = frozenset())
             whys[path.name] = str(error)
             continue
         reasons = found.mismatches(present, later)
+        if not reasons and found.tuned_sha256 is not None:
+            try:
+                load_network(folder, found.tuned_sha256)
+            except CalibrationFileError as error:
+                reasons = [str(error)]
         if reasons:
             whys[path.name] = f"{path.name} does not match: {'; '.join(reasons)}"
         elif best is None or found.made > best.made:
@@ -332,4 +425,16 @@ def _why(whys: Mapping[str, str], folder: Path) -> str:
     return f"{'; '.join(whys.values())}; {advice}"
 
 
-__all__ = ["Calibration", "Conditions", "FieldRecord", "file_name", "find", "head_of", "head_text", "load", "save"]
+__all__ = [
+    "Calibration",
+    "Conditions",
+    "FieldRecord",
+    "LongRecord",
+    "file_name",
+    "find",
+    "head_of",
+    "head_text",
+    "load",
+    "networks_named",
+    "save",
+]

@@ -22,7 +22,13 @@ from microscoped.models.focus_pair.training.rendering import (
     validation_fields,
 )
 from microscoped.models.focus_pair.training.sets import SETS, evaluation_set
-from microscoped.models.focus_pair.training.statistics import Results, conformal_factor, risk_coverage, summary
+from microscoped.models.focus_pair.training.statistics import (
+    Results,
+    conformal_factor,
+    risk_coverage,
+    summary,
+    with_lines,
+)
 from microscoped.models.runtimes import load_artefact
 
 if TYPE_CHECKING:
@@ -39,7 +45,7 @@ VARIANTS = {
     "difference": Architecture("difference", "pooled"),
     "single": Architecture("single", "pooled"),
 }
-MOST_FIELDS = 1500
+MOST_FIELDS = 1300
 DRAWS_PER_FIELD = 100
 """Fields are rendered for at least so many draws each, up to `MOST_FIELDS`."""
 LOG = "evaluations.jsonl"
@@ -79,8 +85,9 @@ def export(options: ExportOptions) -> Path:
 def evaluate(options: EvaluateOptions) -> Mapping[str, JsonValue]:
     """Score an artefact; see `microscoped.models.training.Training`.
 
-    The interval's factor comes from the set ``calibration``, whose result stands in the report. Every run is added to
-    ``evaluations.jsonl`` in the folder, with the hash of the weights.
+    Figures named ``line_…`` are those after `statistics.with_lines`. The interval's factor comes from the set
+    ``calibration``, whose result stands in the report. Every run is added to ``evaluations.jsonl`` in the folder, with
+    the hash of the weights.
     """
     names = list(options.splits) or [known.name for known in SETS]
     for name in names:
@@ -102,7 +109,13 @@ def evaluate(options: EvaluateOptions) -> Mapping[str, JsonValue]:
     for name in names:
         if name != "calibration":
             scored = results(name)
-            report[name] = {**summary(scored), "risk_coverage": [list(point) for point in risk_coverage(scored)]}
+            lines = summary(with_lines(scored))
+            report[name] = {
+                **summary(scored),
+                "line_mean_um": lines["mean_um"],
+                "line_mean_interval_um": lines["mean_interval_um"],
+                "risk_coverage": [list(point) for point in risk_coverage(scored)],
+            }
     entry = {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "weights_sha256": artefact.sidecar.sha256,

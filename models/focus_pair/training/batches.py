@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from microscoped.models.focus_pair.optics import CHARACTER_WIDTH
 from microscoped.models.focus_pair.preprocess import TILE, WORKING_SAMPLING
-from microscoped.models.focus_pair.training.draws import Conditions, draw_tile
+from microscoped.models.focus_pair.spectra import WIDTH
+from microscoped.models.focus_pair.training.draws import Conditions, draw_character, draw_tile
 from microscoped.models.focus_pair.training.shards import Stack, read_shard
 from microscoped.simulators.sensor import NoiseBank
 
@@ -34,14 +36,17 @@ class Batch:
 
     Parameters
     ----------
-    images, scalars
-        The network's inputs, shapes (n, 6, 112, 112) in half precision and (n, 2).
+    images, scalars, spectra, character
+        The network's inputs, shapes (n, 6, 112, 112) in half precision, (n, 2),
+        (n, ``spectra.WIDTH``) and (n, ``optics.CHARACTER_WIDTH``).
     second_dof
         Labels, shape (n,).
     """
 
     images: NDArray[np.float16]
     scalars: NDArray[np.float32]
+    spectra: NDArray[np.float32]
+    character: NDArray[np.float32]
     second_dof: NDArray[np.float32]
 
 
@@ -54,13 +59,17 @@ def make_batch(stacks: list[Stack], size: int, rng: np.random.Generator, banks: 
     """Draw stacks and conditions at random."""
     images = np.empty((size, 6, TILE, TILE), np.float16)
     scalars = np.empty((size, 2), np.float32)
+    spectra = np.empty((size, WIDTH), np.float32)
+    character = np.empty((size, CHARACTER_WIDTH), np.float32)
     labels = np.empty(size, np.float32)
     for k in range(size):
         stack = stacks[int(rng.integers(len(stacks)))]
         fluorescence = FLUORESCENCE_PART if stack.image_formation == "incoherent" else 0.0
         conditions = Conditions.draw(rng, stack.codes.shape[0], PERIOD, fluorescence=fluorescence)
-        images[k], scalars[k], labels[k] = draw_tile(stack, conditions, rng, banks)
-    return Batch(images, scalars, labels)
+        drawn = draw_tile(stack, conditions, rng, banks, draw_character(stack, rng))
+        images[k], scalars[k], spectra[k] = drawn.images[0], drawn.scalars[0], drawn.spectra[0]
+        character[k], labels[k] = drawn.character[0], conditions.second_dof
+    return Batch(images, scalars, spectra, character, labels)
 
 
 def _produce(folder: Path, pattern: str, size: int, seed: int, ready: Queue[Batch], stop: Event) -> None:

@@ -77,13 +77,21 @@ def baseline_results(folder: Path, chosen: EvaluationSet, model: KernelRidge, pr
                 table = np.stack([band_powers(difference[tile], mean[tile], pair.delta_dof) for tile in tiles])
                 told = float(np.median(model.predict(table)))
                 dof_um = slide.field.dof_um
-                rows.append((specimen, pair.truth_dof * dof_um, told * dof_um, float(pair.straddling)))
+                rows.append((specimen, field, pair.truth_dof * dof_um, told * dof_um, float(pair.straddling)))
         progress.update(specimen + 1, chosen.specimens)
-    specimens, truth, told_um, straddling = np.array(rows).T
+    specimens, fields, truth, told_um, straddling = np.array(rows).T
     nothing = np.zeros(len(rows), bool)
     unknown = np.full(len(rows), np.nan)
     return Results(
-        specimens.astype(np.int64), truth, told_um, unknown, unknown, nothing, nothing, straddling.astype(np.bool_)
+        specimen=specimens.astype(np.int64),
+        field=fields.astype(np.int64),
+        truth_um=truth,
+        estimate_um=told_um,
+        half_um=unknown,
+        expected_um=unknown,
+        abstained=nothing,
+        empty=nothing,
+        straddling=straddling.astype(np.bool_),
     )
 
 

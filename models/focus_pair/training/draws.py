@@ -9,15 +9,14 @@ import numpy as np
 from scipy import fft
 
 from microscoped.models.focus_pair.engine import DELTA_RANGE_DOF
-from microscoped.models.focus_pair.preprocess import TILE, network_input, pair_planes
+from microscoped.models.focus_pair.inputs import PairInputs, pair_inputs
+from microscoped.models.focus_pair.optics import COHERENCE_RANGE, SPHERICAL_RANGE_WAVES, Character
 from microscoped.models.focus_pair.training.fields import Z_RANGE_DOF, plane_weights
 from microscoped.models.focus_pair.training.shards import decode
 from microscoped.simulators.sensor import NoiseBank, SensorModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from numpy.typing import NDArray
 
     from microscoped.models.focus_pair.training.shards import Stack
     from microscoped.simulators.optics import FloatArray
@@ -27,6 +26,8 @@ DELTA_DOF = 2.0
 SHORT_DOF = (DELTA_RANGE_DOF[0], 4.0)
 NEAR_DOF = 3.0
 FIRST_RANGE_DOF = (-11.5, 11.5)
+KNOWN_PART = 0.5
+"""Part of the draws in which the condenser's aperture is known; and, apart from it, the spherical aberration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,29 +244,36 @@ def expose(
     return np.asarray(np.maximum(digits.astype(np.float32) - np.float32(sensor.offset), 0.0), np.float32)
 
 
-def draw_tile(
-    stack: Stack, conditions: Conditions, rng: np.random.Generator, banks: Mapping[int, NoiseBank] | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
-    """Return the network's inputs for a stack of one tile, and the label.
+def draw_character(stack: Stack, rng: np.random.Generator) -> Character:
+    """Return what shall be known of a stack's microscope: each value now and then, and not quite exactly."""
 
-    Returns
-    -------
-    images, scalars
-        As from `network_input`, of one tile: shapes (6, 112, 112) and (2,).
-    second_dof
-        Defocus of the second image.
-    """
+    def told(value: float | None, spread: float, limits: tuple[float, float]) -> float | None:
+        if value is None or rng.uniform() >= KNOWN_PART:
+            return None
+        return float(np.clip(value + rng.normal(0.0, spread), *limits))
+
+    return Character(
+        coherence=told(stack.character.coherence, 0.03, COHERENCE_RANGE),
+        spherical_waves=told(stack.character.spherical_waves, 0.05, SPHERICAL_RANGE_WAVES),
+    )
+
+
+def draw_tile(
+    stack: Stack,
+    conditions: Conditions,
+    rng: np.random.Generator,
+    banks: Mapping[int, NoiseBank] | None = None,
+    character: Character | None = None,
+) -> PairInputs:
+    """Return the network's inputs for a stack of one tile; their label is ``conditions.second_dof``."""
     first, second = take_pair(stack, conditions, rng, banks)
-    difference, mean = pair_planes(first, second)
-    images, scalars = network_input(difference, mean, [(0, 0)], conditions.delta_dof)
-    if images.shape[-1] != TILE:
-        raise ValueError(f"stack {stack.key} is not of one tile")
-    return images[0], scalars[0], conditions.second_dof
+    return pair_inputs(first, second, conditions.delta_dof, 1, character)
 
 
 __all__ = [
     "DELTA_DOF",
     "Conditions",
+    "draw_character",
     "draw_sensor",
     "draw_tile",
     "expose",

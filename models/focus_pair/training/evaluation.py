@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import multiprocessing
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from dataclasses import fields as dataclass_fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 
 from microscoped.models.focus_pair.engine import FocusPairEngine, PairSettings
 from microscoped.models.focus_pair.estimate import EstimateSettings
-from microscoped.models.focus_pair.optics import PairOptics
+from microscoped.models.focus_pair.optics import Character, PairOptics
 from microscoped.models.focus_pair.preprocess import WORKING_SAMPLING
 from microscoped.models.focus_pair.training.draws import take_pair
 from microscoped.models.focus_pair.training.sets import BASE_SEED, EvaluationSet, Slide, evaluation_set
@@ -88,7 +89,8 @@ def engine_for(artefact: Path, slide: Slide, settings: EstimateSettings | None =
     lateral_um = slide.field.wavelength_um / slide.field.na
     optics = PairOptics(slide.field.na, slide.field.wavelength_um * 1e3, 1.0, lateral_um / WORKING_SAMPLING)
     model = open_model(load_artefact(artefact), "onnxruntime")
-    return FocusPairEngine(PairSettings(optics, estimate=settings or EstimateSettings()), model)
+    character = slide.field.character if slide.known else Character()
+    return FocusPairEngine(PairSettings(optics, estimate=settings or EstimateSettings(), character=character), model)
 
 
 def evaluate_slide(
@@ -104,7 +106,7 @@ def evaluate_slide(
         for pair in found:
             inputs = engines[0].prepare(pair.first, pair.second, pair.delta_dof)
             for engine, mine in zip(engines, rows, strict=True):
-                mine.append((specimen, *_row(engine.interpret(inputs), pair, dof_um)))
+                mine.append((specimen, field, *_row(engine.interpret(inputs), pair, dof_um)))
     return [_results(mine) for mine in rows]
 
 
@@ -128,8 +130,8 @@ def _row(reading: Reading, pair: Pair, dof_um: float) -> tuple[float, ...]:
 
 def _results(rows: list[tuple[float, ...]]) -> Results:
     columns = np.array(rows, float).T
-    kinds = {"specimen": np.int64, "abstained": np.bool_, "empty": np.bool_, "straddling": np.bool_}
-    names = [field.name for field in fields(Results)]
+    kinds = {"specimen": np.int64, "field": np.int64, "abstained": np.bool_, "empty": np.bool_, "straddling": np.bool_}
+    names = [one.name for one in dataclass_fields(Results)]
     return Results(**{n: column.astype(kinds.get(n, np.float64)) for n, column in zip(names, columns, strict=True)})
 
 

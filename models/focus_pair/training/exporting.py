@@ -12,10 +12,12 @@ import numpy as np
 import torch
 
 from microscoped.models.focus_pair.engine import DELTA_RANGE_DOF
+from microscoped.models.focus_pair.optics import CHARACTER_WIDTH
 from microscoped.models.focus_pair.preprocess import DEVIATION_FLOOR, TILE, WORKING_SAMPLING
+from microscoped.models.focus_pair.spectra import WIDTH
 from microscoped.models.focus_pair.training.draws import FIRST_RANGE_DOF
 from microscoped.models.focus_pair.training.learning import CURVE
-from microscoped.models.focus_pair.training.network import Architecture, FocusNetwork
+from microscoped.models.focus_pair.training.network import FEATURES, Architecture, FocusNetwork
 from microscoped.models.runtimes import Artefact, BatchProfile, Sidecar, Tensor, sha256_of, write_artefact
 
 OPSET = 20
@@ -35,6 +37,20 @@ INPUTS = (
         meaning="distance of the two frames; logarithm of the contrast of the difference over that of the mean",
         unit="depths of field; 1",
     ),
+    Tensor(
+        name="spectra",
+        shape=(None, WIDTH),
+        dtype="float32",
+        meaning="logarithms of both frames' power, and their coherence, in radial bands of red, green and blue",
+        unit="(ln power + 6) / 3; 1",
+    ),
+    Tensor(
+        name="character",
+        shape=(None, CHARACTER_WIDTH),
+        dtype="float32",
+        meaning="coherence: whether it is known, and how large; spherical aberration: the same",
+        unit="0 or 1; (coherence - 0.7) / 0.3; 0 or 1; half waves",
+    ),
 )
 OUTPUTS = (
     Tensor(
@@ -53,9 +69,9 @@ OUTPUTS = (
     ),
     Tensor(
         name="features",
-        shape=(None, 1280),
+        shape=(None, FEATURES),
         dtype="float32",
-        meaning="features that the linear head reads, averaged over the tile",
+        meaning="features that the linear head reads: of the images, averaged over the tile, and of the spectra",
         unit="1",
     ),
 )
@@ -82,7 +98,12 @@ def load_checkpoint(path: Path) -> tuple[FocusNetwork, dict[str, Any]]:
 
 def to_onnx(network: FocusNetwork) -> bytes:
     """Return the network as one ONNX file with a free batch size."""
-    example = (torch.zeros(2, 6, TILE, TILE), torch.tensor([[2.0, 0.0], [1.0, -1.0]]))
+    example = (
+        torch.zeros(2, 6, TILE, TILE),
+        torch.tensor([[2.0, 0.0], [1.0, -1.0]]),
+        torch.zeros(2, WIDTH),
+        torch.zeros(2, CHARACTER_WIDTH),
+    )
     batch = torch.export.Dim("n", min=BATCH.min, max=BATCH.max)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -90,7 +111,7 @@ def to_onnx(network: FocusNetwork) -> bytes:
             network,
             example,
             dynamo=True,
-            dynamic_shapes=({0: batch}, {0: batch}),
+            dynamic_shapes=({0: batch},) * len(example),
             input_names=[tensor.name for tensor in INPUTS],
             output_names=[tensor.name for tensor in OUTPUTS],
             opset_version=OPSET,

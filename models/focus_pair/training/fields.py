@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy import fft
 
+from microscoped.models.focus_pair.optics import INCOHERENT, SPHERICAL_RANGE_WAVES, Character
 from microscoped.models.focus_pair.preprocess import TILE, WORKING_SAMPLING
 from microscoped.models.focus_pair.training.regions import regions
 from microscoped.simulators.optics import (
@@ -109,6 +110,11 @@ class Field:
         return self.wavelength_um / self.na**2
 
     @property
+    def character(self) -> Character:
+        """What the network may be told of the microscope."""
+        return character_of(self.image_formation, self.coherence, self.spherical_waves)
+
+    @property
     def channels(self) -> tuple[int, ...]:
         """Dye channel of each colour of the image."""
         return (0, 1, 2) if len(self.wavelengths_um) == 3 else (1,)
@@ -160,6 +166,12 @@ class Field:
                 images = incoherent_images(coarse, layer_z, pupil, tile_um / image_tile, z_um, transfer=transfer)
             colours.append(to_camera(images, camera))
         return np.stack(colours)
+
+
+def character_of(image_formation: str, coherence: float, spherical_waves: float) -> Character:
+    """Return a microscope's character, as near as the network knows such; only Abbe's sum knows of the condenser."""
+    known = float(np.clip(spherical_waves, *SPHERICAL_RANGE_WAVES))
+    return Character(coherence if image_formation == "abbe" else INCOHERENT, known)
 
 
 def make_specimen(field: Field, shape: tuple[int, int], pixel_um: float) -> Specimen:
@@ -251,6 +263,7 @@ __all__ = [
     "FAMILIES",
     "Z_RANGE_DOF",
     "Field",
+    "character_of",
     "draw_specimen",
     "draw_training_field",
     "make_specimen",

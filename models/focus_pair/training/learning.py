@@ -75,10 +75,10 @@ class Recipe:
         return self.peak_rate * 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
 
 
-def tensors(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Bring a batch to a device."""
+def tensors(batch: Batch, device: torch.device) -> tuple[Tensor, ...]:
+    """Bring the network's inputs to a device."""
     images = torch.from_numpy(batch.images).to(device).float().to(memory_format=torch.channels_last)
-    return images, torch.from_numpy(batch.scalars).to(device), torch.from_numpy(batch.second_dof).to(device)
+    return images, *(torch.from_numpy(part).to(device) for part in (batch.scalars, batch.spectra, batch.character))
 
 
 def loss(defocus: Tensor, log_error: Tensor, label: Tensor, recipe: Recipe) -> Tensor:
@@ -157,8 +157,8 @@ class Learner:
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.rate(self.draws)
         self.network.train()
-        images, scalars, labels = tensors(batch, self.device)
-        defocus, log_error, _ = self.network(images, scalars)
+        labels = torch.from_numpy(batch.second_dof).to(self.device)
+        defocus, log_error, _ = self.network(*tensors(batch, self.device))
         value = loss(defocus, log_error, labels, self.recipe)
         self.optimiser.zero_grad(set_to_none=True)
         value.backward()  # type: ignore[no-untyped-call]
@@ -178,7 +178,7 @@ class Learner:
     @torch.no_grad()
     def errors(self, batches: list[Batch]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """Return signed errors and expected absolute errors of the averaged network, in depths of field."""
-        found = [self.average(*tensors(batch, self.device)[:2]) for batch in batches]
+        found = [self.average(*tensors(batch, self.device)) for batch in batches]
         error = np.concatenate([z.cpu().numpy() - b.second_dof for (z, _, _), b in zip(found, batches, strict=True)])
         return error, np.exp(np.concatenate([log_error.cpu().numpy() for _, log_error, _ in found]))
 

@@ -45,6 +45,8 @@ class Slide:
         ``None``, or the quality that frames are compressed with.
     light
         Part of the light: 1, or less for few photons.
+    known
+        Whether the microscope's character is known.
     """
 
     field: Field
@@ -52,6 +54,7 @@ class Slide:
     noise: str = "shot"
     jpeg_quality: int | None = None
     light: float = 1.0
+    known: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,15 +188,21 @@ def _filaments(rng: np.random.Generator) -> Slide:
 
 
 def _recorded(**changes: object) -> Callable[[np.random.Generator], Slide]:
-    def make(rng: np.random.Generator) -> Slide:
-        return replace(seen_stains(rng), **changes)  # type: ignore[arg-type]
+    return _with(seen_stains, **changes)
 
-    return make
+
+def _with(make: Callable[[np.random.Generator], Slide], **changes: object) -> Callable[[np.random.Generator], Slide]:
+    def changed(rng: np.random.Generator) -> Slide:
+        return replace(make(rng), **changes)  # type: ignore[arg-type]
+
+    return changed
 
 
 SETS = (
     EvaluationSet("E0", "unseen specimens", 40, 12, 0, seen_stains),
     EvaluationSet("E1", "unseen stains: DAB and Giemsa", 40, 12, 1, unseen_stains),
+    EvaluationSet("E0-known", "E0, the microscope's character known", 40, 12, 0, _with(seen_stains, known=True)),
+    EvaluationSet("E1-known", "E1, the microscope's character known", 40, 12, 1, _with(unseen_stains, known=True)),
     EvaluationSet("calibration", "a third set of stains, which fixes the interval", 40, 3, 2, calibration_stains),
     EvaluationSet("unstained", "unstained cells", 16, 3, 3, unstained),
     EvaluationSet("E2-low-na", "NA 0.25 … 0.35", 16, 3, 4, _ranged("na", 0.25, 0.35)),

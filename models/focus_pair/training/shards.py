@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from microscoped.models.focus_pair.training.fields import character_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from microscoped.models.focus_pair.optics import Character
     from microscoped.models.focus_pair.training.fields import Field
     from microscoped.simulators.optics import FloatArray
 
@@ -32,7 +35,7 @@ class Stack:
         Shape (colours, planes, height, width), to be decoded by `decode`.
     planes_dof
         Defocus of the planes.
-    family, image_formation, na, dof_um
+    family, image_formation, na, dof_um, character
         From its field.
     key
         Which field: the same for all tiles and draws of one specimen.
@@ -44,6 +47,7 @@ class Stack:
     image_formation: str
     na: float
     dof_um: float
+    character: Character
     key: str
 
 
@@ -90,6 +94,7 @@ def read_shard(description: Path) -> Stack:
         image_formation=data["image_formation"],
         na=data["na"],
         dof_um=wavelengths[len(wavelengths) // 2] / data["na"] ** 2,
+        character=character_of(data["image_formation"], data["coherence"], data["spherical_waves"]),
         key=description.stem,
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,8 +22,8 @@ class Results:
 
     Parameters
     ----------
-    specimen
-        Number of the slide.
+    specimen, field
+        Number of the slide, and of its field.
     truth_um, estimate_um
         Defocus of the second image; the estimate is that of the network also where it abstains, 0 for empty fields.
     half_um
@@ -37,6 +37,7 @@ class Results:
     """
 
     specimen: NDArray[np.int64]
+    field: NDArray[np.int64]
     truth_um: NDArray[np.float64]
     estimate_um: NDArray[np.float64]
     half_um: NDArray[np.float64]
@@ -101,6 +102,24 @@ def summary(results: Results) -> dict[str, float | int | list[float] | None]:
     return figures
 
 
+def with_lines(results: Results) -> Results:
+    """Return what a calibration's first step would make of the estimates.
+
+    A straight line through what was read and what is true, for each slide, which has a microscope of its own; each
+    field is corrected by the line through the slide's other fields. Slides with one field stay as they are.
+    """
+    corrected = results.estimate_um.copy()
+    for specimen in np.unique(results.specimen):
+        here = results.specimen == specimen
+        for field in np.unique(results.field[here]):
+            there = here & (results.field == field)
+            others = here & ~there & ~results.empty
+            if others.sum() > 2:
+                line = np.polyfit(results.estimate_um[others], results.truth_um[others], 1)
+                corrected[there] = np.polyval(line, results.estimate_um[there])
+    return replace(results, estimate_um=corrected)
+
+
 def risk_coverage(results: Results, points: int = 20) -> list[tuple[float, float]]:
     """Return (part answered, mean error in µm) as the limit of the expected error falls."""
     shown = results.where(~results.empty)
@@ -125,4 +144,4 @@ def conformal_factor(results: Results, coverage: float = 0.9) -> float:
     return float(ratio[order][min(int(np.searchsorted(reached, wanted)), ratio.size - 1)])
 
 
-__all__ = ["Results", "bootstrap", "conformal_factor", "risk_coverage", "summary"]
+__all__ = ["Results", "bootstrap", "conformal_factor", "risk_coverage", "summary", "with_lines"]

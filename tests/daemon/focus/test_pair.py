@@ -157,8 +157,8 @@ def test_an_honest_engine_ends_within_half_a_depth_of_field_most_times() -> None
 
 
 def biased(_bench: Bench, _first_um: float, second_um: float) -> dict[str, Any]:
-    told = 0.8 * second_um
-    return {"defocus_um": told, "interval_um": (told - 3.0, told + 3.0)}
+    told, half_um = 0.8 * second_um, 0.5 + 0.25 * abs(second_um)
+    return {"defocus_um": told, "interval_um": (told - half_um, told + half_um)}
 
 
 def test_an_estimate_that_falls_short_is_corrected_by_the_next() -> None:
@@ -166,12 +166,14 @@ def test_an_estimate_that_falls_short_is_corrected_by_the_next() -> None:
     result = run(bench)
     assert (result.focused, result.confirmation) == (True, "corrected")
     assert abs(bench.optics_um - bench.focus_um) < 0.5 * POLICY.dof_um
-    assert result.checks[0].residual_um > 0.5 * POLICY.dof_um
+    [check] = result.checks
+    assert check.short_um == pytest.approx(abs(check.residual_um))
+    assert check.short_um > 0.5 * POLICY.dof_um
 
 
-def after(count: int, later: Says) -> Says:
-    """True for so many pairs, then something else."""
-    return lambda bench, first, second: (exact if bench.readings <= count else later)(bench, first, second)
+def after(count: int, later: Says, first: Says = exact) -> Says:
+    """One thing, by default the truth, for so many pairs, then another."""
+    return lambda bench, one, two: (first if bench.readings <= count else later)(bench, one, two)
 
 
 def from_then(count: int, says: Says) -> Says:
@@ -211,7 +213,25 @@ def test_a_wrong_first_pair_does_not_spoil_the_focus(says: Says, confirmation: s
     bench = Bench(10.0, says=says)
     result = run(bench)
     assert (result.focused, result.confirmation, result.pairs) == (True, confirmation, pairs)
-    assert bench.optics_um == pytest.approx(bench.focus_um)
+    assert bench.optics_um == pytest.approx(bench.focus_um, abs=0.0 if confirmation != "corrected" else 0.31)
+
+
+@pytest.mark.parametrize(
+    ("first_half_um", "check_half_um", "end_um", "half_um"),
+    [
+        (2.0, 2.0, 10.75, 2.0 / 2**0.5),
+        (2.0, 1.0, 10.3, 2.0 / 5**0.5),  # the surer one counts more
+        (1.0, 2.0, 11.2, 2.0 / 5**0.5),
+        (3.0, 0.0, 10.0, 0.0),
+    ],
+)
+def test_a_correction_goes_where_both_pairs_together_see_the_focus(
+    first_half_um: float, check_half_um: float, end_um: float, half_um: float
+) -> None:
+    result = run(Bench(10.0, says=after(1, wrong_by(0.0, check_half_um), first=wrong_by(-1.5, first_half_um))))
+    assert (result.focused, result.confirmation) == (True, "corrected")
+    assert result.z_um == pytest.approx(end_um)
+    assert result.interval_um == pytest.approx((end_um - half_um, end_um + half_um))
 
 
 def lies(bench: Bench, _first_um: float, second_um: float) -> dict[str, Any]:

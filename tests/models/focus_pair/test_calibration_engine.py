@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from microscoped.models.focus_pair import Correction, EstimateSettings
+    from microscoped.models.runtimes import CompiledModel
 
 NA, WAVELENGTH_NM = 0.5, 500.0
 DOF_UM = 2.0
@@ -74,7 +75,7 @@ class Calibrating:
 
     def __init__(self, folder: Path, network: Network) -> None:
         self.network, self.slide = network, Slide()
-        self.learned: list[tuple[EstimateSettings, Correction]] = []
+        self.learned: list[tuple[EstimateSettings, Correction, CompiledModel | None]] = []
         setup = CalibrationSetup(NA, WAVELENGTH_NM, 1.0, "20x/0.5", "a" * 64, "1.0", folder)
         self.engine = CalibrationEngine(setup, network, lambda *told: self.learned.append(told))  # type: ignore[arg-type]
 
@@ -88,7 +89,13 @@ class Calibrating:
             self.network.truth = (z_um - self.slide.focus_um) / DOF_UM
             first = k == 0
             begins = first and (field == 1 if begin is None else begin)
-            where = {"run": "a", "field": field, "z_um": z_um, "t_s": 10.0 * field + 0.1 * k}
+            where = {
+                "run": "a",
+                "field": field,
+                "near_um": self.slide.focus_um,
+                "z_um": z_um,
+                "t_s": 10.0 * field + 0.1 * k,
+            }
             camera = {"apart": 4, "pixel_size_um": PIXEL_UM, "sign": 1}
             self.ask("sweep", shown or field, z_um, begin=begins, first=first, **where, **camera)
         role = "fit" if field < 3 else "judge"
@@ -147,9 +154,16 @@ def test_a_good_network_is_accepted_written_and_used_at_once(tmp_path: Path) -> 
     assert verdict["before"]["mean_dof"] > 1.0 > verdict["after"]["mean_dof"]
     assert verdict["moves"]["within"] == 1.0
     assert [field["role"] for field in verdict["fields"]] == ["fit", "fit", "judge"]
-    [(settings, correction)] = made.learned
+    [(settings, correction, tuned)] = made.learned
+    assert tuned is None
     assert settings.interval_factor == verdict["interval_factor"]
     assert correction.offset_dof == verdict["offset_dof"]
+    assert correction.long is not None
+    assert correction.long.correction.offset_dof == pytest.approx(-1.5, abs=0.2)
+    assert correction.long.interval_factor == verdict["long"]["interval_factor"]
+    assert "head" not in verdict["long"]
+    assert verdict["long"]["before"]["mean_dof"] > 1.0 > verdict["long"]["after"]["mean_dof"]
+    assert verdict["long"]["after"]["pairs"] == 20
     written = load(next(tmp_path.glob("*.json")))
     assert written.accepted
     assert written.conditions.objective == "20x/0.5"
@@ -199,7 +213,7 @@ def test_what_is_asked_for_too_early_or_by_halves_is_refused(
     tmp_path: Path, action: str, options: dict[str, Any], words: str
 ) -> None:
     made = Calibrating(tmp_path, Network())
-    told = {"run": "a", "begin": True, "field": 1, "first": True, "z_um": 0.0, "t_s": 0.0, "apart": 4}
+    told = {"run": "a", "begin": True, "field": 1, "first": True, "near_um": 0.0, "z_um": 0.0, "t_s": 0.0, "apart": 4}
     made.ask("sweep", **told, pixel_size_um=PIXEL_UM, sign=1)
     with pytest.raises(ValueError, match=words):
         made.ask(action, **options)

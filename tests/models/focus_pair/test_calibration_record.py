@@ -17,6 +17,7 @@ from microscoped.models.focus_pair.calibration import (
     save,
 )
 from microscoped.models.focus_pair.calibration.record import head_text
+from microscoped.models.focus_pair.estimate import INTERVAL_FACTOR, EstimateSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +49,7 @@ def calibration(**changes: Any) -> Calibration:  # noqa: ANN401 - its fields
         "offset_dof": 0.2,
         "head": head_text(HEAD),
         "interval_factor": 1.7,
+        "long": {"rung": "head", "slope": 0.8, "offset_dof": -0.3, "head": head_text(-HEAD), "interval_factor": 0.9},
     }
     return Calibration.model_validate({**told, **changes})
 
@@ -93,7 +95,21 @@ def test_a_calibration_comes_back_from_its_file_as_it_was(tmp_path: Path) -> Non
     assert correction.slope == 1.1
     assert correction.head is not None
     np.testing.assert_array_equal(correction.head, HEAD)
+    long = correction.long
+    assert long is not None
+    assert (long.correction.slope, long.correction.offset_dof, long.interval_factor) == (0.8, -0.3, 0.9)
+    assert long.correction.head is not None
+    np.testing.assert_array_equal(long.correction.head, -HEAD)
     assert sorted(file.name for file in path.parent.iterdir()) == [path.name]
+
+
+def test_without_long_pairs_they_are_read_as_the_network_reads_them() -> None:
+    assert calibration(long=None).correction().long is None
+
+
+def test_the_usual_width_of_intervals_is_said_in_one_place() -> None:
+    bare = Calibration(made="", software="", conditions=HERE, accepted=False)
+    assert bare.interval_factor == EstimateSettings().interval_factor == INTERVAL_FACTOR
 
 
 def _altered(text: str) -> str:
@@ -108,6 +124,11 @@ def _with_bad_head(text: str) -> str:
     return json.dumps({**json.loads(text), "head": "!!", "sha256": ""})
 
 
+def _with_bad_long_head(text: str) -> str:
+    content = json.loads(text)
+    return json.dumps({**content, "long": {**content["long"], "head": "!!"}, "sha256": ""})
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
@@ -117,7 +138,9 @@ def _with_bad_head(text: str) -> str:
         (_altered, "altered"),
         (_unsealed, "no sha256"),
         (_with_bad_head, "base64"),
-        (lambda text: text.replace('"version": 1', '"version": 2'), "version"),
+        (lambda text: text.replace('"version": 2', '"version": 3'), "version"),
+        (lambda text: text.replace('"version": 2', '"version": 1'), "of version 1, which knew nothing of .*calibrate"),
+        (_with_bad_long_head, "long.*base64"),
         (lambda text: text.replace('"slope": 1.1', '"slope": NaN'), "not a whole calibration"),
         (lambda text: text.replace('"rung"', '"ring"'), "not a whole calibration"),
     ],

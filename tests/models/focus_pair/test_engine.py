@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from microscoped.models.focus_pair import Correction, FocusPairEngine, PairOptics, PairSettings
+from microscoped.models.focus_pair import Correction, EstimateSettings, FocusPairEngine, PairOptics, PairSettings
+from microscoped.models.focus_pair.correction import LongCorrection
+from microscoped.models.focus_pair.estimate import INTERVAL_FACTOR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,6 +79,36 @@ def test_corrections_act_on_what_the_network_read() -> None:
     values = engine(Told(2.0, 0.2), correction=correction).measure(frames(), {"delta_um": 2.0})
     assert values["defocus_um"] == pytest.approx(0.9 * 2.0 + 0.5 + 0.5 - 0.1, abs=1e-5)
     assert values["expected_error_um"] == pytest.approx(0.4, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("delta_um", "defocus_um", "half_um"),
+    [
+        (2.0, 0.9 * 2.0 + 0.5, 1.5 * 0.2),
+        (4.0, 0.9 * 2.0 + 0.5, 1.5 * 0.2),
+        (4.1, 1.1 * 2.0 - 0.25, 3.0 * 0.2),
+        (12.0, 1.1 * 2.0 - 0.25, 3.0 * 0.2),
+        (-12.0, 1.1 * 2.0 - 0.25 - 12.0, 3.0 * 0.2),  # what the network says is of the other frame
+    ],
+)
+def test_long_pairs_have_a_correction_and_an_interval_of_their_own(
+    delta_um: float, defocus_um: float, half_um: float
+) -> None:
+    long = LongCorrection(Correction(slope=1.1, offset_dof=-0.25), interval_factor=3.0)
+    taught = Correction(slope=0.9, offset_dof=0.5, long=long)
+    settings = EstimateSettings(interval_factor=1.5)
+    values = engine(Told(2.0, 0.2), correction=taught, estimate=settings).measure(frames(), {"delta_um": delta_um})
+    assert values["defocus_um"] == pytest.approx(defocus_um, abs=1e-5)
+    low, high = values["interval_um"]
+    assert 0.5 * (high - low) == pytest.approx(half_um, abs=1e-5)
+
+
+def test_a_calibration_of_short_pairs_alone_says_nothing_of_long_ones() -> None:
+    taught, settings = Correction(slope=0.9, offset_dof=0.5), EstimateSettings(interval_factor=9.0)
+    values = engine(Told(2.0, 0.2), correction=taught, estimate=settings).measure(frames(), {"delta_um": 8.0})
+    assert values["defocus_um"] == pytest.approx(2.0, abs=1e-5)
+    low, high = values["interval_um"]
+    assert 0.5 * (high - low) == pytest.approx(INTERVAL_FACTOR * 0.2, abs=1e-5)
 
 
 def test_colour_frames_are_read_too() -> None:

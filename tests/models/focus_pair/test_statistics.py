@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from microscoped.models.focus_pair.training.statistics import (
     conformal_factor,
     risk_coverage,
     summary,
+    with_lines,
 )
 
 
@@ -24,6 +27,7 @@ def results(seed: int = 0, specimens: int = 60, pairs: int = 100) -> Results:
     expected = rng.uniform(0.1, 1.0, count)
     return Results(
         specimen=np.repeat(np.arange(specimens), pairs),
+        field=np.tile(np.arange(pairs) % 4, specimens),
         truth_um=truth,
         estimate_um=truth + rng.laplace(0.0, expected),
         half_um=2.0 * expected,
@@ -53,10 +57,22 @@ def test_the_figures_are_those_of_the_errors() -> None:
     assert 0 < figures["wrong_sign_fraction"] < 0.1  # type: ignore[operator]
 
 
+def test_a_line_takes_away_what_a_microscope_adds_to_all_its_fields() -> None:
+    found = results(5, specimens=3)
+    skewed = replace(found, estimate_um=1.2 * found.estimate_um + np.array([2.0, -1.0, 0.0])[found.specimen])
+    assert with_lines(skewed).errors_um.mean() == pytest.approx(found.errors_um.mean(), rel=0.1)
+
+
+def test_a_field_is_not_corrected_by_itself() -> None:
+    found = results(6, specimens=1)
+    odd = found.field == 0
+    shifted = replace(found, estimate_um=found.truth_um + np.where(odd, 3.0, 0.0))
+    assert with_lines(shifted).errors_um[odd].mean() == pytest.approx(3.0)
+
+
 def test_abstentions_count_with_their_error_and_empty_fields_do_not() -> None:
     found = results(4)
     abstained = found.expected_um > 0.8
-    from dataclasses import replace
 
     figures = summary(replace(found, abstained=abstained))
     assert figures["mean_um"] == pytest.approx(found.errors_um.mean())

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from microscoped.models.focus_pair import FocusPairEngine, PairOptics, PairSettings
+from microscoped.models.focus_pair.optics import Character
 from microscoped.models.focus_pair.preprocess import TILE
+from microscoped.models.focus_pair.spectra import WIDTH
 from microscoped.models.training import ExportOptions, TrainOptions
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ torch = pytest.importorskip("torch", reason="training needs the extra 'train'")
 
 from microscoped.models.focus_pair import training  # noqa: E402
 from microscoped.models.focus_pair.training import fields, regions, sets  # noqa: E402
-from microscoped.models.focus_pair.training.draws import Conditions, draw_tile, take_pair  # noqa: E402
+from microscoped.models.focus_pair.training.draws import Conditions, draw_character, draw_tile, take_pair  # noqa: E402
 from microscoped.models.focus_pair.training.exporting import load_checkpoint  # noqa: E402
 from microscoped.models.focus_pair.training.learning import Learner, Recipe  # noqa: E402
 from microscoped.models.focus_pair.training.network import Architecture, FocusNetwork  # noqa: E402
@@ -88,13 +90,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Any:  # noqa: ANN401 - a 
 def test_training_and_daemon_preprocess_alike(stack: Any) -> None:  # noqa: ANN401 - as above
     """The frames that a training draw is made of, given to the daemon's engine, become the same network input."""
     conditions = replace(Conditions(first_dof=-3.0), creep=(0.3, 0.1))
-    images, scalars, _ = draw_tile(stack, conditions, np.random.default_rng(5))
+    drawn = draw_tile(stack, conditions, np.random.default_rng(5))
     first, second = take_pair(stack, conditions, np.random.default_rng(5))
     engine = FocusPairEngine(PairSettings(PairOptics(0.75, 540.0, 1.0, 0.36)), model=None)  # type: ignore[arg-type]
     inputs = engine.prepare(first[0].astype(np.uint16), second[0].astype(np.uint16), conditions.delta_dof)
     assert inputs.images.shape == (1, 6, TILE, TILE)
-    assert np.array_equal(inputs.images[0], images)
-    assert np.array_equal(inputs.scalars[0], scalars)
+    assert set(inputs.arrays) == set(drawn.arrays) == {"images", "scalars", "spectra", "character"}
+    for name, array in inputs.arrays.items():
+        assert np.array_equal(array, drawn.arrays[name]), name
 
 
 def test_the_label_is_the_second_image_s_defocus(stack: Any) -> None:  # noqa: ANN401 - as above
@@ -107,10 +110,47 @@ def test_the_label_is_the_second_image_s_defocus(stack: Any) -> None:  # noqa: A
         assert int(np.argmax([frame.std() for frame in pair])) == sharper
 
 
+def test_what_is_known_of_a_microscope_is_near_the_truth_and_often_unknown(stack: Any) -> None:  # noqa: ANN401
+    rng = np.random.default_rng(0)
+    drawn = [draw_character(stack, rng) for _ in range(400)]
+    for name in ("coherence", "spherical_waves"):
+        told = [value for one in drawn if (value := getattr(one, name)) is not None]
+        assert 150 < len(told) < 250
+        assert np.mean(told) == pytest.approx(getattr(stack.character, name), abs=0.05)
+    assert drawn[0].numbers().shape == (4,)
+    assert Character().numbers().tolist() == [0.0, 0.0, 0.0, 0.0]
+    assert Character(spherical_waves=0.0).numbers().tolist() == [0.0, 0.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize(("name", "value"), [("coherence", 0.2), ("coherence", 1.3), ("spherical_waves", -1.1)])
+def test_a_character_beyond_the_training_is_refused(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{name} {value}: the network knows"):
+        Character(**{name: value})
+
+
 @pytest.mark.parametrize("head", ["pooled", "flattened"])
 def test_the_network_is_small(head: Any) -> None:  # noqa: ANN401 - a literal
     network = FocusNetwork(Architecture("pair", head))
     assert sum(p.numel() for p in network.parameters()) <= 512 * 1024
+
+
+@pytest.mark.parametrize(
+    ("variant", "reads"),
+    [("pair", {"first", "second", "both"}), ("single", {"second"}), ("difference", set())],
+)
+def test_a_variant_reads_no_spectra_but_its_own(variant: Any, reads: set[str]) -> None:  # noqa: ANN401 - a literal
+    torch.manual_seed(0)
+    network = FocusNetwork(Architecture(variant)).eval()
+    images, scalars, spectra = torch.randn(1, 6, TILE, TILE), torch.tensor([[2.0, 0.1]]), torch.randn(1, WIDTH)
+    unknown = torch.zeros(1, 4)
+    with torch.no_grad():
+        plain = network(images, scalars, spectra, unknown)[0]
+        for part, name in enumerate(("first", "second", "both")):
+            changed = spectra.clone().reshape(1, 3, -1)
+            changed[:, part] += 1.0
+            assert (network(images, scalars, changed.reshape(1, WIDTH), unknown)[0] != plain).item() == (
+                name in reads
+            ), name
 
 
 @pytest.mark.slow
@@ -130,9 +170,11 @@ def test_training_learns_resumes_and_is_exported(tmp_path: Path) -> None:
     inputs = {
         "images": rng.standard_normal((3, 6, TILE, TILE)).astype(np.float32),
         "scalars": np.array([[2.0, 0.1], [1.0, -0.4], [3.5, 0.0]], np.float32),
+        "spectra": rng.standard_normal((3, WIDTH)).astype(np.float32),
+        "character": np.array([[0, 0, 0, 0], [1, 0.5, 0, 0], [1, -1, 1, 2]], np.float32),
     }
     with open_model(load_artefact(path), "onnxruntime") as model, torch.no_grad():
-        expected = network(torch.from_numpy(inputs["images"]), torch.from_numpy(inputs["scalars"]))
+        expected = network(*(torch.from_numpy(array) for array in inputs.values()))
         for name, tensor in zip(("defocus_dof", "log_error", "features"), expected, strict=True):
             assert np.allclose(model.run(inputs)[name], tensor.numpy(), atol=1e-3), name
 
