@@ -36,7 +36,7 @@ from microscoped.daemon.runtime import (
 from microscoped.drivers.hardware import HardwareSettings
 from microscoped.drivers.protocols import CameraSettings
 from microscoped.drivers.safety import Approach, MotionSettings
-from microscoped.models.focus_pair import Correction, EstimateSettings
+from microscoped.models.focus_pair import Character, Correction, EstimateSettings
 from microscoped.models.focus_pair.calibration import (
     CalibrationEngine,
     CalibrationFileError,
@@ -267,6 +267,7 @@ def pair_engine(config: Config) -> tuple[PairEngine, PairDefaults] | str:
         chosen.tiles,
         plain,
         learned,
+        Character.of_condenser(optics.na, optics.condenser_na),
     )
     return PairEngine(objective, model, tuned), defaults
 
@@ -309,6 +310,7 @@ def _calibrated(config: Config, defaults: PairDefaults) -> tuple[PairDefaults, C
         wavelength_nm=optics.wavelength_nm,
         immersion_index=optics.immersion_index,
         pixel_size_um=optics.pixel_size_um,
+        condenser_na=optics.condenser_na,
         delta_um=defaults.delta_um,
         approach=(side or Approach.INCREASING).value,
         model_sha256=defaults.model_sha256,
@@ -406,6 +408,7 @@ def calibration_engine(config: Config, engine: PairEngine, sha256: str) -> Calib
         model_sha256=sha256,
         software=__version__,
         folder=_calibrations(config),
+        condenser_na=config.optics.condenser_na,
         tiles=told.tiles,
         estimate=told.estimate,
     )

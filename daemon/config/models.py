@@ -25,7 +25,8 @@ Roi = tuple[
 class OpticsConfig(Section):
     """What is known of the optics; ``null`` where unknown. ``check`` prints what follows from it.
 
-    `objective` is a name: a calibration holds for the objective that it was made with.
+    `objective` is a name: a calibration holds for the objective that it was made with. `condenser_na` is the aperture
+    to which the condenser is stopped down in brightfield; pairs are read a little better where it is known.
     """
 
     objective: Annotated[str, Field(min_length=1, max_length=64)] | None = None
@@ -33,6 +34,7 @@ class OpticsConfig(Section):
     wavelength_nm: Positive | None = None
     immersion_index: Positive = 1.0
     pixel_size_um: Positive | None = None
+    condenser_na: Positive | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

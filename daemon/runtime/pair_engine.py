@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from microscoped.models.focus_pair import (
+    Character,
     Correction,
     EstimateSettings,
     FocusPairEngine,
@@ -30,7 +31,7 @@ class PairObjective:
     ----------
     na, wavelength_nm, immersion_index
         As in `PairOptics`.
-    tiles, estimate
+    tiles, estimate, character
         As in `PairSettings`.
     calibrated
         How tiles become an estimate, and what was learned of this microscope, where a calibration holds.
@@ -42,6 +43,7 @@ class PairObjective:
     tiles: int = 25
     estimate: EstimateSettings = field(default_factory=EstimateSettings)
     calibrated: tuple[EstimateSettings, Correction] | None = None
+    character: Character = Character()  # noqa: RUF009 (frozen)
 
 
 class PairEngine:
@@ -113,6 +115,7 @@ class PairEngine:
             tiles=told.tiles,
             estimate=estimate,
             correction=correction,
+            character=told.character,
         )
         short = abs(rest.get("delta_um", 0.0)) <= LONG_DOF * settings.optics.dof_um
         if calibrated and self._tuned is not None and short:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -89,6 +89,14 @@ class Character:
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
                 raise ValueError(f"{name} {value}: the network knows {low:g} … {high:g}")
+
+    @classmethod
+    def of_condenser(cls, na: float, condenser_na: float | None) -> Self:
+        """Return what the apertures of objective and condenser tell; beyond its limits the network reads the limit."""
+        if condenser_na is None:
+            return cls()
+        low, high = COHERENCE_RANGE
+        return cls(coherence=min(max(condenser_na / na, low), high))
 
     def numbers(self) -> NDArray[np.float32]:
         """Return what the network reads: for each value whether it is known, and how large.

@@ -84,6 +84,7 @@ BAD = {
         ["n_points", "14", "13"],
     ),
     "negative aperture": ("optics:\n  na: -0.5", 2, ["optics.na", "-0.5", "greater than 0"]),
+    "a condenser without aperture": ("optics:\n  condenser_na: 0", 2, ["optics.condenser_na", "0", "greater than 0"]),
     "aperture above the index": ("optics:\n  wavelength_nm: 550\n  na: 1.3", 3, ["na 1.3", "immersion_index", "oil"]),
     "a word for a number": ("optics:\n  na: half", 2, ["optics.na", "'half'", "number"]),
     "yes for a number": ("optics:\n  na: yes", 2, ["optics.na", "switch", "null"]),

@@ -39,7 +39,7 @@ from microscoped.models.focus_pair.calibration.stage import (
 from microscoped.models.focus_pair.correction import Correction
 from microscoped.models.focus_pair.engine import DELTA_RANGE_DOF, FocusPairEngine, PairSettings
 from microscoped.models.focus_pair.estimate import EstimateSettings
-from microscoped.models.focus_pair.optics import PairOptics
+from microscoped.models.focus_pair.optics import Character, PairOptics
 from microscoped.models.focus_pair.preprocess import resample
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ class CalibrationSetup:
     ----------
     na, wavelength_nm, immersion_index
         As in `PairOptics`.
+    condenser_na
+        Aperture of the condenser, where it is known.
     objective
         Its name in the configuration.
     model_sha256, software
@@ -85,6 +87,7 @@ class CalibrationSetup:
     model_sha256: str
     software: str
     folder: Path
+    condenser_na: float | None = None
     tiles: int = 25
     estimate: EstimateSettings = field(default_factory=EstimateSettings)
     bars: Bars = field(default_factory=Bars)
@@ -236,7 +239,8 @@ class CalibrationEngine:
             optics = PairOptics(
                 self._setup.na, self._setup.wavelength_nm, self._setup.immersion_index, float(options["pixel_size_um"])
             )
-            settings = PairSettings(optics, tiles=self._setup.tiles, estimate=self._setup.estimate)
+            character = Character.of_condenser(optics.na, self._setup.condenser_na)
+            settings = PairSettings(optics, tiles=self._setup.tiles, estimate=self._setup.estimate, character=character)
             engine = FocusPairEngine(settings, self._model)
             sweep = _Sweep(number, SweepPairs(apart, near_um, optics.dof_um))
             sign, deep = int(options["sign"]), int(options.get("deep", 0))
@@ -397,6 +401,7 @@ class CalibrationEngine:
                 na=setup.na,
                 wavelength_nm=setup.wavelength_nm,
                 immersion_index=setup.immersion_index,
+                condenser_na=setup.condenser_na,
                 model_sha256=setup.model_sha256,
                 **options["conditions"],
             ),

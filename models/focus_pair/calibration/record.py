@@ -48,7 +48,7 @@ class Conditions(_Record):
     ----------
     objective
         Its name in the configuration.
-    na, wavelength_nm, immersion_index, pixel_size_um
+    na, wavelength_nm, immersion_index, pixel_size_um, condenser_na
         The optics; the pixel is the camera's own, without binning.
     binning, channel
         Of the camera and of the light.
@@ -65,6 +65,7 @@ class Conditions(_Record):
     wavelength_nm: float
     immersion_index: float
     pixel_size_um: float | None
+    condenser_na: float | None = None
     binning: int | None = None
     channel: str | None = None
     delta_um: float
@@ -256,6 +257,7 @@ class Calibration(_Record):
                 reasons.append(f"{words} was {_number(then)} ({name}) and is {_number(now)}")
         named = {
             "objective": "the objective",
+            "condenser_na": "the aperture of the condenser",
             "channel": "the channel",
             "approach": "the side of the approach",
             "binning": "the binning",

@@ -69,6 +69,7 @@ def calibration(**changes: Any) -> Calibration:  # noqa: ANN401 - its fields
         ({"immersion_index": 1.33}, "the immersion"),
         ({"pixel_size_um": 0.65}, "the pixel size"),
         ({"pixel_size_um": None}, "not known"),
+        ({"condenser_na": 0.3}, "the aperture of the condenser was not named and is 0.3"),
         ({"approach": "decreasing"}, "the side of the approach"),
     ],
 )

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from microscoped.models.focus_pair import FocusPairEngine, PairOptics, PairSettings
-from microscoped.models.focus_pair.optics import Character
 from microscoped.models.focus_pair.preprocess import TILE
 from microscoped.models.focus_pair.spectra import WIDTH
 from microscoped.models.training import ExportOptions, TrainOptions
@@ -117,15 +116,6 @@ def test_what_is_known_of_a_microscope_is_near_the_truth_and_often_unknown(stack
         told = [value for one in drawn if (value := getattr(one, name)) is not None]
         assert 150 < len(told) < 250
         assert np.mean(told) == pytest.approx(getattr(stack.character, name), abs=0.05)
-    assert drawn[0].numbers().shape == (4,)
-    assert Character().numbers().tolist() == [0.0, 0.0, 0.0, 0.0]
-    assert Character(spherical_waves=0.0).numbers().tolist() == [0.0, 0.0, 1.0, 0.0]
-
-
-@pytest.mark.parametrize(("name", "value"), [("coherence", 0.2), ("coherence", 1.3), ("spherical_waves", -1.1)])
-def test_a_character_beyond_the_training_is_refused(name: str, value: float) -> None:
-    with pytest.raises(ValueError, match=f"{name} {value}: the network knows"):
-        Character(**{name: value})
 
 
 @pytest.mark.parametrize("head", ["pooled", "flattened"])
