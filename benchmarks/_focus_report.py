@@ -110,7 +110,7 @@ def _spread(values: Sequence[float] | np.ndarray) -> dict[str, float]:
     return {"median": float(np.median(found)), "mean": float(found.mean()), "p95": float(np.percentile(found, 95))}
 
 
-def judge(rows: Sequence[dict[str, Any]], decision: dict[str, Any], zero: str = "middle") -> list[dict[str, Any]]:
+def judge(rows: Sequence[dict[str, Any]], decision: dict[str, Any], zero: str) -> list[dict[str, Any]]:
     """Return each target of `OURS` with what was found, and beside it what `BARE` has; `zero` is one of `ZEROS`."""
     targets: list[dict[str, Any]] = []
     for stage in STAGES:
@@ -243,7 +243,7 @@ def _table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
-def plot(runs: Sequence[dict[str, Any]], dof_um: float, path: Path, zero: str = "middle") -> None:
+def plot(runs: Sequence[dict[str, Any]], dof_um: float, path: Path, zero: str) -> None:
     """Draw images against error: each run a dot, each method its medians and the range of 90 % of its runs.
 
     Parameters

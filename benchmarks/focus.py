@@ -6,9 +6,9 @@ positioning errors and the same noise, on three stages: an ideal one, one with 0
 errors (σ 0.1 µm) that drifts by 0.1 µm/s. Charged are exposure, readout (10 ms), settling, travel (500 µm/s) and the
 wall time of the method's own computing, at two settings: 10 ms exposures and 50 ms settling; 100 ms and 200 ms.
 
-The error is that of the optical position at the end from the middle of the specimen, which no method is told. Dyes
-also refract a little, by which the sharpest plane lies a few tenths of a micrometre away: the columns beside it tell
-the error from that (mean of both scores without noise). Failures stay in all figures.
+The error is that of the optical position at the end from the plane where the specimen is sharpest (mean of both scores
+without noise), which no method is told. Dyes refract a little, by which it lies a few tenths of a micrometre from the
+middle of the specimen: the columns beside it tell the error from there. Failures stay in all figures.
 
 - *pair, calibrated*: what ``focus.run`` does by itself. Each camera is calibrated first, as by ``microscoped calibrate
   focus``: the daemon's plan, engine and bars, in simulated time, six fields of one slide on the ideal stage. Neither
@@ -28,7 +28,7 @@ images and dose and 0.5 × the time of one-sided Brent (means); at least 95 % wi
 beside it. Deciding on a frame of 25 tiles: at most 80 ms on one thread. What the calibration itself costs is told.
 
     OMP_NUM_THREADS=1 python benchmarks/focus.py [--starts 300] [--specimens 6] [--cache DIR] [--json FILE [--resume]]
-        [--plot FILE.png] [--zero middle|sharpest] [--calibration-fields 6] [--calibration-slides 1] [--quick]
+        [--plot FILE.png] [--zero sharpest|middle] [--calibration-fields 6] [--calibration-slides 1] [--quick]
 
 Rendering takes about a minute a specimen the first time, and as long for each field of the calibrations. The figures
 are written after each specimen; with ``--resume`` an interrupted run goes on with the next one. The plot needs
@@ -154,7 +154,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--side", type=int, default=512, help="pixels along each side of the camera's image")
     parser.add_argument("--cache", type=Path, default=cache_folder(), help="where rendered specimens are kept (5 GB)")
     parser.add_argument("--weights", type=Path, help="another network than the shipped one")
-    parser.add_argument("--zero", choices=list(ZEROS), default="middle", help="what targets and plot count errors from")
+    parser.add_argument("--zero", choices=list(ZEROS), default="sharpest", help="what targets and plot count errors from")
     parser.add_argument("--calibration-fields", type=int, default=6, help="fields of each calibration")
     parser.add_argument("--calibration-slides", type=int, default=1, help="slides that these fields lie on")
     parser.add_argument("--json", type=Path)

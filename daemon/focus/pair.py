@@ -2,9 +2,9 @@
 
 After Rai Dastidar (CVPR Workshops 2020, §3.3): one image where the stage is and one a known distance further, one move
 to where the pair says that the focus is, always arriving from one side. What is added here: the image at the target
-is one of a second pair, which confirms the focus, corrects it once, or is followed by one pair more. The second pair
-often reads images far apart, and is then less exact than the first: a correction goes to the weighted mean of both.
-What no pair settles is left to the search.
+is one of a second pair, which confirms the focus, corrects it once, or is followed by another: any two pairs that agree
+settle it. The second pair often reads images far apart, and is then less exact than the first: what two pairs settle is
+their weighted mean. What they do not is left to the search.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ class PairPolicy:
     approach
         The second image lies on this side of the first, and every move ends so.
     residual_dof
-        A focus is confirmed where the next pair finds it within this many depths of field.
+        Two pairs that find the focus within so many depths of field of each other agree, however sure either is.
+    settled_dof
+        The stage stays where a pair that agrees finds the focus within this many depths of field; else it moves on to
+        what both say together.
     max_pairs
         The search takes over when so many pairs, retaken ones not counted, have not settled it.
     max_retakes
@@ -65,7 +68,8 @@ class PairPolicy:
     delta_um: float
     approach: Approach = "increasing"
     residual_dof: float = 0.5
-    max_pairs: int = 3
+    settled_dof: float = 0.25
+    max_pairs: int = 4
     max_retakes: int = 2
     mean_tolerance: float = 0.03
 
@@ -317,6 +321,10 @@ class _Run:
             self.hopeless = reading.reason in HOPELESS
             return None
         low_um, high_um = sorted(self.here_um - end for end in reading.interval_um)
+        # Two readings that lie within the tolerance of each other agree, however little either says that it may err.
+        least_um = 0.5 * self.policy.residual_dof * self.policy.dof_um
+        widened_um = max(0.0, least_um - 0.5 * (high_um - low_um))
+        low_um, high_um = low_um - widened_um, high_um + widened_um
         modes = reading.modes_um if len(reading.modes_um) > 1 else ()
         self.planes_um = tuple(sorted(self.here_um - mode for mode in modes))
         return _Focus(self.here_um - reading.defocus_um, low_um, high_um)
@@ -359,6 +367,7 @@ def _run(policy: PairPolicy) -> _Steps:
     focus = yield from run.pair(0, second_um)
     if focus is None:
         return run.fail(run.reason)
+    doubted: list[_Focus] = []  # what earlier pairs said and the next did not confirm
     while True:
         if not policy.inside(focus.z_um):
             return run.fail(
@@ -370,12 +379,17 @@ def _run(policy: PairPolicy) -> _Steps:
             residual_um = abs(again.z_um - run.here_um)
             run.checks.append(PairCheck(again.z_um - run.here_um, focus.promises(again), focus.z_um - from_um))
             if focus.agrees(again):
-                if residual_um < policy.residual_dof * policy.dof_um:
+                if residual_um < policy.settled_dof * policy.dof_um:
                     return run.done(run.here_um, again, "pair" if run.pairs == 2 else "another_pair")
                 both = focus.with_other(again)
                 if residual_um <= policy.delta_um and policy.inside(both.z_um):
                     return run.done(both.z_um, both, "corrected")
+            for other in doubted:
+                both = other.with_other(again)
+                if other.agrees(again) and policy.inside(both.z_um):
+                    return run.done(both.z_um, both, "another_pair")
             run.reason = f"pairs disagree: the focus is at {focus.z_um:g} µm, says one, and at {again.z_um:g}, the next"
+            doubted.append(focus)
             focus = again
         if run.hopeless or run.pairs >= policy.max_pairs:
             return run.fail(run.reason)

@@ -141,7 +141,7 @@ def test_targets_are_those_of_the_calibrated_pair_with_the_other_beside_it(part:
         for stage in report.STAGES
         for method, images, within in (("pair, calibrated", 3, 0.96), ("pair", 4, 0.6), ("Brent, one-sided", 8, 1.0))
     ]
-    targets = report.judge(rows, {"tiles": 25, "ms": 70.0})
+    targets = report.judge(rows, {"tiles": 25, "ms": 70.0}, "middle")
     assert len(targets) == 3 * 6 + 1
     assert all(target["met"] for target in targets)
     found = {target["what"]: (target["found"], target["uncalibrated"]) for target in targets}
@@ -151,7 +151,7 @@ def test_targets_are_those_of_the_calibrated_pair_with_the_other_beside_it(part:
     assert found["decision on 25 tiles, ms"] == (70.0, None)
     names = {"pair": "pair, calibrated", "pair, calibrated": "pair"}
     swapped = [{**one, "method": names.get(one["method"], one["method"])} for one in rows]
-    worse = report.judge(swapped, {"tiles": 25, "ms": 70.0})
+    worse = report.judge(swapped, {"tiles": 25, "ms": 70.0}, "middle")
     assert sum(not target["met"] for target in worse) == 3 * 4
 
 

@@ -1,7 +1,8 @@
 """What a microscope needs so that pairs can be trusted on it: nothing, a line, or a linear head of its own.
 
-Each rung is judged on fields that it was not fitted to, by leaving out one field after another; the first that passes
-is taken.
+Each rung is judged on fields that it was not fitted to, by leaving out one field after another. A head is fitted only
+where no line passes: all fields are of one slide, and with its hundreds of weights it learns the slide along with the
+microscope, which serves no other slide.
 """
 
 from __future__ import annotations
@@ -128,8 +129,7 @@ def fit(
         lines.append(_judged("line", fields, which, _line(fields, which, settings), left_out, settings, bars))
     tries.append(_preferred(lines, configured_sign))
     yield summary(tries[-1])
-    tries.append((yield from _head(fields, tries[-1].sign, settings, bars)))
-    return best_of(tries)
+    return (yield from _with_head(tries, fields, settings, bars))
 
 
 def fit_signed(
@@ -152,8 +152,7 @@ def fit_signed(
         _judged("line", fields, sign, line, left_out, settings, bars),
     ]
     yield summary(tries[-1])
-    tries.append((yield from _head(fields, sign, settings, bars)))
-    return best_of(tries)
+    return (yield from _with_head(tries, fields, settings, bars))
 
 
 def zero_shot(fields: Sequence[Field], settings: EstimateSettings, sign: int) -> Figures:
@@ -163,6 +162,15 @@ def zero_shot(fields: Sequence[Field], settings: EstimateSettings, sign: int) ->
 
 def _better_sign(fields: Sequence[Field], settings: EstimateSettings) -> int:
     return min(SIGNS, key=lambda sign: _or_worst(zero_shot(fields, settings, sign).mean_dof))
+
+
+def _with_head(
+    tries: list[Fit], fields: Sequence[Field], settings: EstimateSettings, bars: Bars
+) -> Generator[str, None, Fit]:
+    """Return the better of what passes; where nothing does, try a head, with the sign of the last try."""
+    if not any(one.passed for one in tries):
+        tries.append((yield from _head(fields, tries[-1].sign, settings, bars)))
+    return best_of(tries)
 
 
 def best_of(tries: Sequence[Fit]) -> Fit:

@@ -1,27 +1,30 @@
-"""Which images of a sweep make pairs: all that lie Δ apart, and a few far apart, as a focus run pairs them to check.
+"""Which images of a sweep make pairs: all that lie Δ apart, and a few at other distances, as a focus run checks with.
 
-A focus run ends with an image at the focus that it found, and reads it together with an earlier one, up to a dozen
-depths of field away. Such long pairs are taken from a few places of the sweep, so that few frames need be kept.
+A focus run ends with an image at the focus that it found, and reads it together with an earlier one, as far away as that
+happens to be: up to a dozen depths of field. Such pairs are taken from a few places of the sweep, so that few frames
+need be kept. Those beyond `LONG_DOF` are long ones.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
+
+from microscoped.models.focus_pair.correction import LONG_DOF
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NEAR_DOF = (-3.0, -1.0, 1.0, 3.0)
 """Where the image near the focus is taken: as far off as a check must notice."""
-APART_DOF = {5.0: 3.0, 7.0: 3.0, 9.0: 1.0}
+APART_DOF = {1.0: 3.0, 3.0: 3.0, 5.0: 3.0, 7.0: 3.0, 9.0: 1.0}
 """How far away the other one is, on either side, and how far from the focus the near one may lie then.
 
 At each distance the near image lies as often, and as far, above the focus as below. Else the distance, which the
 network is told, would tell what is to be read from the images.
 """
-FAR_DOF = (-10.0, -8.0, -6.0, -4.0, -2.0, 2.0, 4.0, 6.0, 8.0, 10.0)
+FAR_DOF = (-10.0, -8.0, -6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0, 8.0, 10.0)
 """Where the other one is taken."""
 PLACE_DOF = 0.4
 """How far off such a place an image may lie: half the longest step of a sweep."""
@@ -37,11 +40,16 @@ class Placed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SweptPair:
-    """Two frames to be read; of a long pair the second is the one near the focus, whichever came first."""
+    """Two frames to be read; if not Δ apart, the second is the one near the focus, whichever came first."""
 
     first: Placed
     second: Placed
     long: bool
+
+    @classmethod
+    def checking(cls, far: tuple[float, Placed], near: tuple[float, Placed]) -> Self:
+        """Return a pair as a check makes it, of frames at these places."""
+        return cls(far[1], near[1], long=abs(far[0] - near[0]) > LONG_DOF)
 
 
 @dataclass(slots=True)
@@ -51,7 +59,7 @@ class SweepPairs:
     Parameters
     ----------
     apart
-        Frames from the first to the second image of a short pair.
+        Frames from the first to the second image of a pair with the distance Δ.
     near_um, dof_um
         Where the focus was searched and found, and the depth of field.
     """
@@ -73,11 +81,11 @@ class SweepPairs:
         place = _place_of(away_dof, NEAR_DOF)
         if place is not None and place not in self._near:
             self._near[place] = new
-            pairs += [SweptPair(other, new, long=True) for far, other in self._far.items() if _belong(place, far)]
+            pairs += [SweptPair.checking(far, (place, new)) for far in self._far.items() if _belong(place, far[0])]
         place = _place_of(away_dof, FAR_DOF)
         if place is not None and place not in self._far:
             self._far[place] = new
-            pairs += [SweptPair(new, other, long=True) for near, other in self._near.items() if _belong(near, place)]
+            pairs += [SweptPair.checking((place, new), near) for near in self._near.items() if _belong(near[0], place)]
         return pairs
 
     def clear(self) -> None:

@@ -222,7 +222,7 @@ def test_a_wrong_first_pair_does_not_spoil_the_focus(says: Says, confirmation: s
         (2.0, 2.0, 10.75, 2.0 / 2**0.5),
         (2.0, 1.0, 10.3, 2.0 / 5**0.5),  # the surer one counts more
         (1.0, 2.0, 11.2, 2.0 / 5**0.5),
-        (3.0, 0.0, 10.0, 0.0),
+        (3.0, 0.0, 10.0 + 1.5 / 37.0, 3.0 / 37.0**0.5),  # none counts as surer than half the tolerance
     ],
 )
 def test_a_correction_goes_where_both_pairs_together_see_the_focus(
@@ -234,9 +234,24 @@ def test_a_correction_goes_where_both_pairs_together_see_the_focus(
     assert result.interval_um == pytest.approx((end_um - half_um, end_um + half_um))
 
 
+def test_two_of_three_pairs_settle_it_where_the_one_between_lied() -> None:
+    bench = Bench(10.0, says=after(1, after(2, exact, first=wrong_by(-4.0, 0.2)), first=exact))
+    result = run(bench)
+    assert (result.focused, result.confirmation, result.pairs) == (True, "another_pair", 3)
+    assert result.z_um == pytest.approx(10.0)
+    assert len(bench.shots) == 4
+    assert [check.covered for check in result.checks] == [False, False]
+
+
+@pytest.mark.parametrize(("apart_um", "pairs"), [(0.4, 2), (0.9, 2)])
+def test_pairs_that_agree_within_the_tolerance_agree_however_sure_they_are(apart_um: float, pairs: int) -> None:
+    result = run(Bench(10.0, says=after(1, wrong_by(apart_um, 0.01), first=wrong_by(0.0, 0.01))))
+    assert (result.focused, result.pairs) == (True, pairs)
+
+
 def lies(bench: Bench, _first_um: float, second_um: float) -> dict[str, Any]:
     """Each pair says something else, and is sure of it."""
-    told = second_um + (5.0 if bench.readings % 2 else -5.0)
+    told = second_um + 3.0 * bench.readings * (-1) ** bench.readings
     return {"defocus_um": told, "interval_um": (told - 0.2, told + 0.2)}
 
 
@@ -246,8 +261,8 @@ def lies(bench: Bench, _first_um: float, second_um: float) -> dict[str, Any]:
         (10.0, abstains("empty"), 1, "empty"),
         (10.0, abstains("uncertain"), 1, "uncertain"),
         (10.0, after(1, abstains("saturated")), 2, "saturated"),
-        (10.0, after(1, abstains("uncertain")), 3, "uncertain"),
-        (10.0, lies, 3, "disagree"),
+        (10.0, after(1, abstains("uncertain")), 4, "uncertain"),
+        (10.0, lies, 4, "disagree"),
         (10.0, lambda *_: {"defocus_um": 400.0, "interval_um": (399.0, 401.0)}, 1, "-396 µm, outside of -50 … 50"),
         (10.0, brightness(1.1, 1.1, 1.1), 1, "not steady"),
         (10.0, brightness(1.0, 0.9, 0.9, 0.9), 2, "not steady"),
