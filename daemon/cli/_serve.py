@@ -13,6 +13,7 @@ import typer
 from microscoped.daemon.cli._console import FAILED, WRONG_USE, fail, log_to_stderr, read_config
 from microscoped.daemon.cli._logging import log_to_file
 from microscoped.daemon.cli._signals import ending_on_signals
+from microscoped.daemon.runtime.heap import share_heaps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,6 +53,7 @@ def serve_here(
 ) -> None:
     """Run the daemon in this process; ends it with the exit code."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    share_heaps()
     log_to_stderr(logging.DEBUG if verbose else logging.INFO)
     # A driver that ends the process shows where. Not for all threads: they run on, and reading them could crash again.
     faulthandler.enable(all_threads=False)

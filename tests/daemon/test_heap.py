@@ -1,0 +1,45 @@
+"""Heaps are shared by threads, so that memory does not grow with their number."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+COUNT = """
+import re, sys, threading
+from pathlib import Path
+if {share}:
+    from microscoped.daemon.runtime.heap import share_heaps
+    assert share_heaps(2)
+stay, ready = threading.Event(), threading.Barrier(9)
+def work():
+    kept = [bytearray(60_000) for _ in range(20)]
+    ready.wait()
+    stay.wait()
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads:
+    thread.start()
+ready.wait()
+heaps = set()
+for line in Path("/proc/self/maps").read_text().splitlines():
+    start, end = (int(part, 16) for part in line.split()[0].split("-"))
+    if start % 2**26 == 0 and "rw-p" in line and line.split()[4] == "0":
+        heaps.add(start)
+stay.set()
+print(len(heaps))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives each thread a heap")
+def test_eight_threads_do_not_make_eight_heaps() -> None:
+    counts = {
+        share: int(
+            subprocess.run([sys.executable, "-c", COUNT.format(share=share)], capture_output=True, check=True).stdout
+        )
+        for share in (False, True)
+    }
+    assert counts[False] >= 4
+    assert counts[True] <= 2
