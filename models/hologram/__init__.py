@@ -1,0 +1,108 @@
+"""Digital holograms: field, distance, phase, and every cell at its own depth (K. Jaferzadeh et al. 2019)."""
+
+from microscoped.models.hologram.arrays import SCIPY, ArrayBackend, ScipyArrays, torch_arrays
+from microscoped.models.hologram.background import Background, BackgroundChange, background_change, fit_phase
+from microscoped.models.hologram.cells import Cell, CellSettings, crops, find_cells
+from microscoped.models.hologram.composite import Composite, compose
+from microscoped.models.hologram.distance import (
+    CONTRAST_OFFSET_UM,
+    Abstention,
+    Distance,
+    DistanceRange,
+    DistanceSettings,
+    Method,
+    cell_distances,
+    crop_side,
+    field_distance,
+)
+from microscoped.models.hologram.errors import (
+    ArraysMissingError,
+    BackgroundError,
+    ConstantFrameError,
+    FrameChangedError,
+    FrameShapeError,
+    HologramError,
+    NoSidebandError,
+    OpticsError,
+    RangeError,
+    SaturatedFrameError,
+    ScaleUnknownError,
+    SidebandOutsideError,
+    SidebandOverlapError,
+)
+from microscoped.models.hologram.field import Field, background_phase, normalised
+from microscoped.models.hologram.optics import WATER_INDEX, DistanceUnit, HologramOptics, LengthUnit
+from microscoped.models.hologram.phase import (
+    PROTEIN_INCREMENT,
+    amplitude,
+    denser_side,
+    dry_mass_pg,
+    opd_nm,
+    thickness_um,
+    unwrapped_phase,
+)
+from microscoped.models.hologram.propagation import propagate, propagate_each, tapered
+from microscoped.models.hologram.reconstruction import ReconstructionSettings, Reconstructor
+from microscoped.models.hologram.sideband import Side, Sideband, SidebandFilter, find_sideband
+
+__all__ = [
+    "CONTRAST_OFFSET_UM",
+    "PROTEIN_INCREMENT",
+    "SCIPY",
+    "WATER_INDEX",
+    "Abstention",
+    "ArrayBackend",
+    "ArraysMissingError",
+    "Background",
+    "BackgroundChange",
+    "BackgroundError",
+    "Cell",
+    "CellSettings",
+    "Composite",
+    "ConstantFrameError",
+    "Distance",
+    "DistanceRange",
+    "DistanceSettings",
+    "DistanceUnit",
+    "Field",
+    "FrameChangedError",
+    "FrameShapeError",
+    "HologramError",
+    "HologramOptics",
+    "LengthUnit",
+    "Method",
+    "NoSidebandError",
+    "OpticsError",
+    "RangeError",
+    "ReconstructionSettings",
+    "Reconstructor",
+    "SaturatedFrameError",
+    "ScaleUnknownError",
+    "ScipyArrays",
+    "Side",
+    "Sideband",
+    "SidebandFilter",
+    "SidebandOutsideError",
+    "SidebandOverlapError",
+    "amplitude",
+    "background_change",
+    "background_phase",
+    "cell_distances",
+    "compose",
+    "crop_side",
+    "crops",
+    "denser_side",
+    "dry_mass_pg",
+    "field_distance",
+    "find_cells",
+    "find_sideband",
+    "fit_phase",
+    "normalised",
+    "opd_nm",
+    "propagate",
+    "propagate_each",
+    "tapered",
+    "thickness_um",
+    "torch_arrays",
+    "unwrapped_phase",
+]
