@@ -154,7 +154,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--side", type=int, default=512, help="pixels along each side of the camera's image")
     parser.add_argument("--cache", type=Path, default=cache_folder(), help="where rendered specimens are kept (5 GB)")
     parser.add_argument("--weights", type=Path, help="another network than the shipped one")
-    parser.add_argument("--zero", choices=list(ZEROS), default="sharpest", help="what targets and plot count errors from")
+    parser.add_argument("--zero", choices=list(ZEROS), default="sharpest", help="where targets and plot count from")
     parser.add_argument("--calibration-fields", type=int, default=6, help="fields of each calibration")
     parser.add_argument("--calibration-slides", type=int, default=1, help="slides that these fields lie on")
     parser.add_argument("--json", type=Path)
