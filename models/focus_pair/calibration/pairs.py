@@ -1,8 +1,8 @@
 """Which images of a sweep make pairs: all that lie Δ apart, and a few at other distances, as a focus run checks with.
 
-A focus run ends with an image at the focus that it found, and reads it together with an earlier one, as far away as that
-happens to be: up to a dozen depths of field. Such pairs are taken from a few places of the sweep, so that few frames
-need be kept. Those beyond `LONG_DOF` are long ones.
+A focus run ends with an image at the focus that it found, and reads it together with an earlier one, as far away as
+that happens to be: up to a dozen depths of field. Such pairs are taken from a few places of the sweep, so that few
+frames need be kept. Those beyond `LONG_DOF` are long ones.
 """
 
 from __future__ import annotations
