@@ -12,7 +12,7 @@ COUNT = """
 import re, sys, threading
 from pathlib import Path
 if {share}:
-    from microscoped.daemon.runtime.heap import share_heaps
+    from microscoped.daemon.cli._heap import share_heaps
     assert share_heaps(2)
 stay, ready = threading.Event(), threading.Barrier(9)
 def work():
