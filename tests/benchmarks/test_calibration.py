@@ -171,7 +171,7 @@ def test_a_plain_microscope_is_calibrated_and_the_hopeless_ones_are_rejected(tmp
     (row,) = figures["microscopes"]
     assert row["stopped"] == "done"
     assert row["sign"] == 1
-    assert row["after"]["pairs"] == 37
+    assert row["after"]["pairs"] == 53
     assert row["stage"]["backlash_um"] == pytest.approx(0.5, abs=0.2)
     assert [one["rejected"] for one in figures["hopeless"]] == [2, 2, 2]
     for one in figures["hopeless"]:
