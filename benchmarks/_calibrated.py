@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from _calibration_run import Calibrating
-from _calibration_scope import CHANGE_S, COARSE_DOF, MOST_IMAGES, SEARCH_DOF, TOLERANCE_DOF, Still
+from _calibration_scope import CHANGE_S, Still, search_settings
 from _focus_report import COSTS, STAGES
 from _ours import pair_focus, search_by, search_focus
 from _scope import Scope, Start, camera_of
 from _slides import OPTICS, calibration_field
 
-from microscoped.daemon.focus import SearchSettings
 from microscoped.daemon.runtime import PairEngine, PairObjective
 from microscoped.models.focus_pair import EstimateSettings, PairOptics
 from microscoped.models.focus_pair.calibration import Calibration
@@ -127,17 +126,7 @@ class Stand:
 
     def search(self) -> SearchResult:
         """Search the focus of a field from where the stage is, as the daemon does."""
-        dof_um, centre_um = self.optics.dof_um, self.z_um
-        low_um, high_um = self.motion.limits_um or (centre_um, centre_um)
-        settings = SearchSettings(
-            center_um=centre_um,
-            low_um=max(low_um, centre_um - SEARCH_DOF * dof_um),
-            high_um=min(high_um, centre_um + SEARCH_DOF * dof_um),
-            tolerance_um=TOLERANCE_DOF * dof_um,
-            coarse_step_um=COARSE_DOF * dof_um,
-            max_images=MOST_IMAGES,
-        )
-        return search_by(self._scope, settings)
+        return search_by(self._scope, search_settings(self.z_um, self.optics.dof_um, self.motion.limits_um))
 
 
 def calibrate(model: CompiledModel, sha256: str, extent: Extent, cache: Path | None, *, colour: bool) -> dict[str, Any]:

@@ -66,6 +66,19 @@ class Still:
     t_s: float
 
 
+def search_settings(centre_um: float, dof_um: float, limits_um: tuple[float, float] | None) -> SearchSettings:
+    """Return how the focus of a field is searched from where the stage is, as the daemon does."""
+    low_um, high_um = limits_um or (centre_um, centre_um)
+    return SearchSettings(
+        center_um=centre_um,
+        low_um=max(low_um, centre_um - SEARCH_DOF * dof_um),
+        high_um=min(high_um, centre_um + SEARCH_DOF * dof_um),
+        tolerance_um=TOLERANCE_DOF * dof_um,
+        coarse_step_um=COARSE_DOF * dof_um,
+        max_images=MOST_IMAGES,
+    )
+
+
 class Scope:
     """One microscope.
 
@@ -196,17 +209,8 @@ class Scope:
 
     def search(self) -> SearchResult:
         """Search the focus of a field from where the stage is, as the daemon does."""
-        dof_um, centre_um = self.optics.dof_um, self.z_um
-        low_um, high_um = self.motion.limits_um or (centre_um, centre_um)
-        settings = SearchSettings(
-            center_um=centre_um,
-            low_um=max(low_um, centre_um - SEARCH_DOF * dof_um),
-            high_um=min(high_um, centre_um + SEARCH_DOF * dof_um),
-            tolerance_um=TOLERANCE_DOF * dof_um,
-            coarse_step_um=COARSE_DOF * dof_um,
-            extremum=self.bench.extremum,
-            max_images=MOST_IMAGES,
-        )
+        settings = search_settings(self.z_um, self.optics.dof_um, self.motion.limits_um)
+        settings = replace(settings, extremum=self.bench.extremum)
         engine, options = SharpnessEngine(), {"metric": "band", "bit_depth": self.bit_depth}
         samples: list[Sample] = []
         while isinstance(step := propose(settings, samples), Probe):

@@ -41,8 +41,9 @@ def check(
 def _facts(config: Config) -> dict[str, Any]:
     """Open the microscope in a daemon on free ports, and ask that; ends with exit code 1 where it does not open."""
     from microscoped.daemon.client import ClientError, Scope
-    from microscoped.daemon.compose import Daemon, build_microscope
+    from microscoped.daemon.compose import Daemon
     from microscoped.daemon.core.inputs import HardwareLost, HardwareOpened
+    from microscoped.daemon.microscopes import build_microscope
 
     # The table is what this command says; without a handler Python would print the daemon's alarms between its lines.
     logging.getLogger("microscoped").addHandler(logging.NullHandler())

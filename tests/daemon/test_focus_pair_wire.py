@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from microscoped.daemon.compose import Daemon, build_microscope, pair_engine
+from microscoped.daemon.compose import Daemon, pair_engine
 from microscoped.daemon.config import Config
 from microscoped.daemon.focus import light_sign
+from microscoped.daemon.microscopes import build_microscope
 from microscoped.daemon.runtime import PairEngine
 from microscoped.drivers import FocusDirection, Optics
 from microscoped.models.focus_pair.calibration import Calibration, Conditions, save

@@ -1,0 +1,151 @@
+"""From a configuration to a microscope: the one room of the daemon that knows Micro-Manager and simulators.
+
+Either is imported only where it is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from microscoped.daemon.config import DEMO, FieldConfig, MicroManagerConfig, RecordedConfig, SimulatedConfig
+from microscoped.daemon.focus import light_sign
+
+if TYPE_CHECKING:
+    from microscoped.daemon.config import Config, SimulatedStageConfig
+    from microscoped.drivers.protocols import Microscope
+    from microscoped.simulators import SimulatedMicroscope, StageModel
+
+
+def build_microscope(config: Config) -> Microscope:
+    """Build the configured microscope; it opens in its ``with`` statement.
+
+    Raises
+    ------
+    ValueError, OSError
+        A simulated microscope cannot be made from these figures or files.
+    """
+    if isinstance(config.microscope, MicroManagerConfig):
+        from microscoped.drivers.micromanager import MicroManagerMicroscope, demo_config_path
+
+        chosen = config.microscope
+        return MicroManagerMicroscope(
+            demo_config_path() if chosen.config_file == DEMO else chosen.config_file,
+            adapter_paths=chosen.adapter_paths or None,
+            camera=chosen.camera,
+            stage=chosen.stage,
+            buffer_mb=chosen.buffer_mb,
+        )
+    simulated = _simulated(config)
+    if not config.microscope.through_micromanager:
+        return simulated
+    from microscoped.drivers.micromanager import MicroManagerMicroscope
+    from microscoped.simulators.micromanager import build_core
+
+    return MicroManagerMicroscope(core=lambda: build_core(simulated))
+
+
+def _simulated(config: Config) -> SimulatedMicroscope:
+    from microscoped.simulators import SimulatedMicroscope
+
+    chosen = config.microscope
+    match chosen:
+        case SimulatedConfig():
+            from microscoped.simulators.brightfield import BrightfieldScene, BrightfieldSetup
+            from microscoped.simulators.specimens import CellParameters, TissueParameters
+
+            optics = config.optics.known()
+            if optics is None:
+                raise ValueError("a simulated microscope needs all figures of optics")
+            first, *others = (
+                BrightfieldScene(
+                    BrightfieldSetup(
+                        specimen=TissueParameters() if chosen.specimen == "tissue" else CellParameters(),
+                        specimen_seed=seed,
+                        optics=optics,
+                        shape_px=chosen.shape_px,
+                        colour=chosen.colour,
+                        z_range_um=(-chosen.range_um, chosen.range_um),
+                    ),
+                    seed=chosen.seed,
+                )
+                for seed in range(chosen.seed, chosen.seed + chosen.fields)
+            )
+            return SimulatedMicroscope(
+                first,
+                _stage_model(chosen.stage, light_sign(chosen.stage.focus_direction) or 1),
+                more_scenes=others,
+                pixel_size_um=optics.pixel_size_um,
+                max_fps=chosen.max_fps,
+            )
+        case RecordedConfig():
+            from microscoped.simulators.recorded import (
+                RecordedScene,
+                RecordingError,
+                ZFile,
+                ZInName,
+                ZSource,
+                ZStep,
+                read_stack,
+            )
+
+            z: ZSource | None = None
+            if chosen.step_um is not None:
+                z = ZStep(chosen.step_um, chosen.first_um)
+            elif chosen.z_file is not None:
+                z = ZFile(chosen.z_file, chosen.z_unit_um)
+            elif chosen.z_pattern is not None:
+                z = ZInName(chosen.z_pattern, chosen.z_unit_um)
+            try:
+                stack = read_stack(chosen.path, z, files=chosen.files).shifted(-chosen.z_zero_um)
+                scene = RecordedScene(
+                    stack, blend=chosen.blend, optics=config.optics.known(), added_noise=chosen.added_noise
+                )
+            except RecordingError as error:
+                raise ValueError(str(error)) from error
+            return SimulatedMicroscope(
+                scene,
+                _stage_model(chosen.stage),
+                pixel_size_um=config.optics.pixel_size_um,
+                max_fps=chosen.max_fps,
+            )
+        case FieldConfig():
+            from microscoped.simulators import field, measured_field
+
+            measured = measured_field.MeasuredField(
+                measured_field.read_field(chosen.path, chosen.name),
+                pixel_um=chosen.pixel_size_um,
+                wavelength_nm=chosen.wavelength_nm,
+                medium_index=chosen.medium_index,
+                focus_um=chosen.measured_focus_um,
+                name=chosen.path.name,
+            )
+            scene_of_field = field.FieldScene(
+                measured,
+                na=chosen.na,
+                coherence=chosen.coherence,
+                n_points=chosen.n_points,
+                reach_um=chosen.reach_um,
+                frame_shape=chosen.shape_px,
+            )
+            return SimulatedMicroscope(scene_of_field, _stage_model(chosen.stage), pixel_size_um=chosen.pixel_size_um)
+        case MicroManagerConfig():
+            raise ValueError("a Micro-Manager configuration is not simulated here")
+
+
+def _stage_model(chosen: SimulatedStageConfig, focus_per_stage: int = 1) -> StageModel:
+    """Return the stage; recorded stacks and fields count z as their stage does.
+
+    Parameters
+    ----------
+    chosen
+        From the configuration.
+    focus_per_stage
+        For a rendered scene, whose optical positions rise along the light: whether the stage's do, follows from what it
+        says of its direction.
+    """
+    from microscoped.simulators import StageModel
+
+    return StageModel(**chosen.model_dump(), focus_per_stage=float(focus_per_stage))
+
+
+__all__ = ["build_microscope"]
