@@ -185,7 +185,7 @@ def plot(figures: dict[str, Any], path: Path) -> None:
     chart, (memory, lag) = plt.subplots(2, 1, sharex=True, figsize=(8, 5), layout="constrained")
     memory.plot(minutes, [sample["mib"] for sample in samples], color="tab:blue")
     memory.set_ylabel("resident memory, MiB")
-    memory.set_ylim(bottom=0)
+    memory.set_ylim(0, 1.15 * max(sample["mib"] for sample in samples))
     for name, colour in (("max", "0.8"), ("p99", "tab:orange"), ("p50", "tab:blue")):
         lag.plot(minutes, [sample[name] for sample in samples], color=colour, label=name, linewidth=0.8)
     lag.set_ylabel("loop lag in each second, ms")
