@@ -105,6 +105,16 @@ MODELS: Mapping[str, ModelSpec] = {
                 },
             ),
         ),
+        ModelSpec(
+            name="hologram",
+            title="Distance of cells in off-axis holograms",
+            purpose=(
+                "Reads from a cell's filtered hologram how far from the focal plane it lies, without propagating it"
+                " (after Jaferzadeh, Biomedical Optics Express 2019)."
+            ),
+            artefacts=("hologram_both", "hologram_red_cells", "hologram_beads"),
+            training="microscoped.models.hologram.training",
+        ),
     )
 }
 """All models, by name."""

@@ -80,10 +80,28 @@ class BackgroundError(HologramError):
     code = "hologram.background"
 
 
+class BackgroundFileError(BackgroundError):
+    """A stored background hologram cannot be read or written, is none, or was altered; the message names the file."""
+
+    code = "hologram.background_file"
+
+
+class CalibrationFileError(HologramError):
+    """A calibration of holograms cannot be read or written, is none, or was altered; the message names the file."""
+
+    code = "hologram.calibration_file"
+
+
 class RangeError(HologramError):
     """A range of distances is empty, or has too few planes."""
 
     code = "hologram.range"
+
+
+class NetworkUnsuitableError(HologramError):
+    """A network was trained on other inputs than this version makes. The message says which setting differs."""
+
+    code = "hologram.network_unsuitable"
 
 
 class ArraysMissingError(HologramError):
@@ -95,10 +113,13 @@ class ArraysMissingError(HologramError):
 __all__ = [
     "ArraysMissingError",
     "BackgroundError",
+    "BackgroundFileError",
+    "CalibrationFileError",
     "ConstantFrameError",
     "FrameChangedError",
     "FrameShapeError",
     "HologramError",
+    "NetworkUnsuitableError",
     "NoSidebandError",
     "OpticsError",
     "RangeError",

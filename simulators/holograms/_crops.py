@@ -160,6 +160,20 @@ class CropSource:
         self._inside = self._f2 <= np.float32(optics.cutoff_per_um**2)
         self._n_inside = int(self._inside.sum())
 
+    def still(self, body: int) -> ComplexArray:
+        """Return the crop of one of the bodies alone, in the middle, at z = 0, without disturbances and noise.
+
+        Returns
+        -------
+        Shape (size_px, size_px), complex64.
+        """
+        start = (self._period_px - self.size_px) // 2
+        shift = -0.5 * (self.size_px - 1) * self.pixel_um - (self._like.origin_um[0] + start * self.pixel_um)
+        shape = self.size_px, self.size_px
+        wave = self._waves[body] * self._moved(shift, shift)
+        crop = pruned_inverse(wave, (self._period_px, self._period_px), (start, start), shape)
+        return np.asarray(crop + np.float32(1.0), np.complex64)
+
     def draw(self, rng: np.random.Generator, count: int, parameters: CropParameters | None = None) -> Crops:
         """Return crops of filtered fields, as a sideband filter and a background hologram leave them.
 

@@ -16,8 +16,8 @@ from microscoped.models.focus_pair.optics import CHARACTER_WIDTH
 from microscoped.models.focus_pair.preprocess import DEVIATION_FLOOR, TILE, WORKING_SAMPLING
 from microscoped.models.focus_pair.spectra import WIDTH
 from microscoped.models.focus_pair.training.draws import FIRST_RANGE_DOF
-from microscoped.models.focus_pair.training.learning import CURVE
 from microscoped.models.focus_pair.training.network import FEATURES, Architecture, FocusNetwork
+from microscoped.models.learning import CURVE
 from microscoped.models.runtimes import Artefact, BatchProfile, Sidecar, Tensor, sha256_of, write_artefact
 
 OPSET = 20

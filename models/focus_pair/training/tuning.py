@@ -23,7 +23,8 @@ import torch
 
 from microscoped.models.focus_pair.calibration.kept import read_kept
 from microscoped.models.focus_pair.calibration.process import BASE, LEFT_OUT, SILENCE_S, TUNED, TuneRecipe
-from microscoped.models.focus_pair.training.learning import Recipe, loss
+from microscoped.models.focus_pair.training.learning import Recipe
+from microscoped.models.learning import estimate_loss
 from microscoped.models.runtimes import TorchNetwork, load_artefact, open_model, sha256_of, write_artefact
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class Tuner:
         for group in self._optimiser.param_groups:
             group["lr"] = self.rate(step)
         said = self.network({name: torch.from_numpy(array) for name, array in arrays.items()})
-        value = loss(said["defocus_dof"], said["log_error"], torch.from_numpy(targets_dof), Recipe())
+        value = estimate_loss(said["defocus_dof"], said["log_error"], torch.from_numpy(targets_dof), Recipe())
         moved = sum(
             ((weight - start) ** 2).sum() for weight, start in zip(self.trained.values(), self._start, strict=True)
         )

@@ -1,0 +1,103 @@
+"""Training, export and evaluation of the distance networks; needs the extra ``train``.
+
+See `microscoped.models.training`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from microscoped.models.hologram.training.draws import Stream, sources
+from microscoped.models.hologram.training.evaluation import evaluate
+from microscoped.models.hologram.training.exporting import export_checkpoint
+from microscoped.models.hologram.training.learning import Learner, learn
+from microscoped.models.hologram.training.network import Architecture
+from microscoped.models.learning import Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from microscoped.models.training import ExportOptions, TrainOptions
+    from microscoped.simulators.holograms import BodyKind
+
+RECIPE = Recipe(draws=600_000, peak_rate=2e-3, huber_dof=0.3, warm_up_draws=12_000)
+VARIANT = "variant.json"
+HELD_OUT_PART = 10
+"""Bodies for the learning curve: a tenth as many as for training."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One of the networks.
+
+    Parameters
+    ----------
+    title
+        What it is trained on, for people.
+    kinds
+        How many bodies of each kind.
+    architecture
+        What it reads.
+    """
+
+    title: str
+    kinds: Mapping[BodyKind, int]
+    architecture: Architecture = Architecture()  # noqa: RUF009 (frozen)
+
+
+RED_CELLS: Mapping[BodyKind, int] = {"red_cell": 1500}
+BEADS: Mapping[BodyKind, int] = {"bead": 300}
+VARIANTS = {
+    "both": Variant("red cells and 9 µm beads", {**RED_CELLS, **BEADS}),
+    "red_cells": Variant("red cells", RED_CELLS),
+    "beads": Variant("9 µm beads", BEADS),
+    "amplitude": Variant("red cells, by amplitude alone", RED_CELLS, Architecture("amplitude")),
+    "unfiltered": Variant("red cells, in unfiltered holograms", RED_CELLS, Architecture("hologram")),
+}
+"""``both``, ``red_cells`` and ``beads`` are shipped; the other two are there to be compared."""
+
+
+def train(options: TrainOptions) -> Path:
+    """Render bodies and train on draws of them; see `microscoped.models.training.Training`."""
+    torch.set_num_threads(1)
+    name = options.variant or "both"
+    if name not in VARIANTS:
+        raise ValueError(f"variant {name!r}: there are {', '.join(VARIANTS)}")
+    variant = VARIANTS[name]
+    recipe = replace(RECIPE, seed=options.seed)
+    recipe = replace(recipe, draws=options.draws if options.draws is not None else recipe.draws)
+    device = options.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    learner = Learner(options.folder, variant.architecture, recipe, device)
+    if learner.checkpoint.exists():
+        if not options.resume:
+            raise ValueError(f"{learner.checkpoint} exists: resume from it, or choose another folder")
+        learner.resume()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    (options.folder / VARIANT).write_text(json.dumps({"variant": name}), encoding="utf-8")
+    raw = variant.architecture.reads == "hologram"
+    # A short training on few draws needs few bodies.
+    most = max(3, recipe.draws // 100)
+    kinds = {kind: min(count, most) for kind, count in variant.kinds.items()}
+    fewer = {kind: max(3, count // HELD_OUT_PART) for kind, count in kinds.items()}
+    streams = [Stream(sources(bodies, (options.seed, part)), raw=raw) for part, bodies in enumerate((kinds, fewer))]
+    learn(learner, *streams, options.progress)
+    return learner.checkpoint
+
+
+def export(options: ExportOptions) -> Path:
+    """Write the artefact of a checkpoint; see `microscoped.models.training.Training`."""
+    noted = options.checkpoint.with_name(VARIANT)
+    if not noted.exists():
+        raise ValueError(f"{noted}: is missing; it says beside the checkpoint which variant was trained")
+    name = json.loads(noted.read_text(encoding="utf-8"))["variant"]
+    return export_checkpoint(options.checkpoint, options.folder, VARIANTS[name].title, f"hologram_{name}").path
+
+
+__all__ = ["VARIANTS", "evaluate", "export", "train"]
