@@ -112,7 +112,7 @@ MODELS: Mapping[str, ModelSpec] = {
                 "Reads from a cell's filtered hologram how far from the focal plane it lies, without propagating it"
                 " (after Jaferzadeh, Biomedical Optics Express 2019)."
             ),
-            artefacts=("hologram_both", "hologram_red_cells", "hologram_beads"),
+            artefacts=("hologram_both", "hologram_cells", "hologram_beads"),
             training="microscoped.models.hologram.training",
         ),
     )

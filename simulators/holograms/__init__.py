@@ -4,9 +4,11 @@ Distances are micrometres in the medium, on the specimen's side, and positive do
 propagating the recorded field by a body's distance brings it into focus.
 """
 
-from microscoped.simulators.holograms._bodies import Body, BodyKind, Echinocyte, RedCell, Sphere, draw_body
+from microscoped.simulators.holograms._bodies import Body, BodyKind, Echinocyte, RedCell, Sphere
 from microscoped.simulators.holograms._crops import CropParameters, Crops, CropSource, field_noise
+from microscoped.simulators.holograms._draw import draw_body
 from microscoped.simulators.holograms._field import ObjectField
+from microscoped.simulators.holograms._irregular import Irregular
 from microscoped.simulators.holograms._mie import mie_body_field, mie_field
 from microscoped.simulators.holograms._multislice import Slicing, multislice_body_field, multislice_field
 from microscoped.simulators.holograms._optics import OffAxisOptics
@@ -36,6 +38,7 @@ __all__ = [
     "HologramSetup",
     "HologramTruth",
     "Interferometer",
+    "Irregular",
     "ObjectField",
     "OffAxisOptics",
     "PlacedBody",

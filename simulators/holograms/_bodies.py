@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from microscoped.simulators.optics import FloatArray
 
-BodyKind = Literal["red_cell", "echinocyte", "spherocyte", "bead"]
+BodyKind = Literal["red_cell", "irregular", "echinocyte", "spherocyte", "bead"]
 
 CELL_INDEX = 1.39
 """Refractive index of a red cell (Jaferzadeh 2019, Fig. 2)."""
@@ -362,15 +362,6 @@ def filled(level: FloatArray, width_um: float) -> FloatArray:
     return np.asarray(np.clip(level * np.float32(1.0 / width_um) + np.float32(0.5), 0.0, 1.0), np.float32)
 
 
-def draw_body(kind: BodyKind, rng: np.random.Generator) -> Body:
-    """Return a random body of a kind."""
-    if kind == "red_cell":
-        return RedCell.draw(rng)
-    if kind == "echinocyte":
-        return Echinocyte.draw(rng)
-    return Sphere.draw_spherocyte(rng) if kind == "spherocyte" else Sphere.draw_bead(rng)
-
-
 def _evans_fung(q: NDArray[np.floating]) -> NDArray[np.floating]:
     c0, c1, c2 = (np.float32(c) for c in EVANS_FUNG_UM)
     return np.asarray(np.sqrt(1.0 - q) * (c0 + q * (c1 + c2 * q)))
@@ -418,6 +409,5 @@ __all__ = [
     "RedCell",
     "Sphere",
     "chord_by_samples",
-    "draw_body",
     "filled",
 ]

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from microscoped.simulators.holograms._bodies import Body, BodyKind, draw_body
+from microscoped.simulators.holograms._draw import draw_body
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from microscoped.simulators.holograms._bodies import Body, BodyKind
     from microscoped.simulators.holograms._optics import OffAxisOptics
 
 ATTEMPTS = 200

@@ -9,6 +9,7 @@ import pytest
 from microscoped.simulators.holograms import (
     BodiesParameters,
     Echinocyte,
+    Irregular,
     OffAxisOptics,
     PlacedBody,
     RedCell,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 STEP = 0.1
 MAP = (120, 120)
 
+GRANULES = ((0.5, 1.0, 0.8, 0.6), (-0.5, -1.0, 0.8, 0.6))
 BODIES: list[tuple[str, Body]] = [
     ("flat cell", RedCell()),
     ("elliptic cell", RedCell(ellipticity=0.12, ellipse_rad=0.4)),
@@ -33,6 +35,7 @@ BODIES: list[tuple[str, Body]] = [
     ("spherocyte", Sphere("spherocyte", 5.9, 1.39)),
     ("bead", Sphere()),
     ("crenated cell", Echinocyte(seed=3)),
+    ("irregular cell", Irregular(lobes=((0.1, 0.3), (0.0, 0.0), (0.05, 2.0)), granules=GRANULES)),
 ]
 
 
@@ -121,13 +124,13 @@ def test_red_cells_are_drawn_with_the_spread_of_blood() -> None:
     assert 19 < tilts.max() <= 20
 
 
-@pytest.mark.parametrize("kind", ["red_cell", "echinocyte", "spherocyte", "bead"])
+@pytest.mark.parametrize("kind", ["red_cell", "irregular", "echinocyte", "spherocyte", "bead"])
 def test_every_kind_can_be_drawn_and_says_what_it_is(kind: str) -> None:
     rng = np.random.default_rng(4)
     bodies = [draw_body(kind, rng) for _ in range(6)]  # type: ignore[arg-type]
     assert {body.kind for body in bodies} == {kind}
     assert len({body.volume_um3 for body in bodies}) == 6
-    low, high = (350, 430) if kind == "bead" else (55, 160)
+    low, high = {"bead": (350, 430), "irregular": (10, 600)}.get(kind, (55, 160))
     assert all(low < body.volume_um3 < high for body in bodies)
 
 
@@ -135,6 +138,8 @@ def test_every_kind_can_be_drawn_and_says_what_it_is(kind: str) -> None:
     ("make", "wrong"),
     [
         (RedCell, {"diameter_um": 0.0}),
+        (Irregular, {"height_um": 0.0}),
+        (Irregular, {"lobes": ((0.6, 0.0), (-0.5, 0.0))}),
         (RedCell, {"ellipticity": 1.0}),
         (RedCell, {"tilt_rad": -0.1}),
         (RedCell, {"tilt_rad": 1.0}),

@@ -34,7 +34,7 @@ def stream() -> Stream:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hologram")
-    return training.train(TrainOptions(folder, draws=192, variant="red_cells"))
+    return training.train(TrainOptions(folder, draws=192, variant="cells"))
 
 
 def test_draws_are_what_the_run_time_makes_of_fields(stream: Stream) -> None:
@@ -88,8 +88,8 @@ def test_training_ends_with_a_checkpoint_that_resumes(trained: Path) -> None:
     _, data = load_checkpoint(trained)
     assert data["draws"] == 192
     with pytest.raises(ValueError, match="resume from it"):
-        training.train(TrainOptions(trained.parent, draws=192, variant="red_cells"))
-    training.train(TrainOptions(trained.parent, draws=256, variant="red_cells", resume=True))
+        training.train(TrainOptions(trained.parent, draws=192, variant="cells"))
+    training.train(TrainOptions(trained.parent, draws=256, variant="cells", resume=True))
     assert load_checkpoint(trained)[1]["draws"] == 256
     with pytest.raises(ValueError, match="amplitude"):
         training.train(TrainOptions(trained.parent, draws=256, variant="amplitude", resume=True))
@@ -97,7 +97,7 @@ def test_training_ends_with_a_checkpoint_that_resumes(trained: Path) -> None:
 
 def test_an_export_says_what_the_network_says(trained: Path, tmp_path: Path, stream: Stream) -> None:
     path = training.export(ExportOptions(trained, tmp_path))
-    assert path.name == "hologram_red_cells.onnx"
+    assert path.name == "hologram_cells.onnx"
     network, _ = load_checkpoint(trained)
     crops = stream.draw(np.random.default_rng(3), 5).crops
     with torch.no_grad():
