@@ -25,7 +25,7 @@ TILE = 112
 """Side of a tile that the network reads, in samples of λ/NA."""
 WORKING_SAMPLING = 2
 """Samples per λ/NA of the grid on which medians are taken."""
-BAND = 48
+BAND = 24
 """Rows of a frame that are filtered at once."""
 DEVIATION_FLOOR = 0.004
 """Least standard deviation that a channel is divided by, relative to the frame's mean."""

@@ -155,7 +155,8 @@ class FieldMeasurement:
         Those of the most contrast first.
     z, z_min_contrast, half_width
         Medians over the cells that have a distance and do not touch the border (over those that do where there are no
-        others); with no cell at all, the whole field's search. ``None`` without a distance.
+        others); with no cell at all, the whole field's search. ``None`` without a distance. `z` is `z_min_contrast`
+        less the cells' median offset, where at least half of them have one.
     spread
         Standard deviation of the cells' depths, robust; ``None`` below two cells.
     reason
@@ -334,13 +335,13 @@ def _summed_up(recorded: Field, found: Sequence[CellMeasurement]) -> FieldMeasur
         return FieldMeasurement(recorded, tuple(found), None, None, None, None, max(reasons, key=reasons.count))
     least = np.array([one.z_min_contrast for one in inner], np.float64)
     widths = np.array([one.half_width for one in inner], np.float64)
-    middles = [one.z for one in inner if one.z is not None]
+    offsets = [one.z_min_contrast - one.z for one in inner if one.z is not None and one.z_min_contrast is not None]
     spread = NORMAL_MAD * float(np.median(np.abs(least - np.median(least)))) if len(inner) > 1 else None
     half = math.hypot(MEDIAN_HALF_WIDTH * (spread or 0.0), float(np.median(widths))) / math.sqrt(len(inner))
     return FieldMeasurement(
         recorded,
         tuple(found),
-        float(np.median(middles)) if len(middles) == len(inner) else None,
+        float(np.median(least) - np.median(offsets)) if 2 * len(offsets) >= len(inner) else None,
         float(np.median(least)),
         half,
         spread,

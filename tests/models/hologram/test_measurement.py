@@ -97,6 +97,9 @@ def test_refined_cells_know_their_middle_and_searched_ones_do_not(recorded: Fiel
         assert one.z is not None
         assert one.z_min_contrast is not None
         assert one.z == pytest.approx(one.z_min_contrast + 0.5, abs=1e-3)
+    assert refined.z is not None
+    assert refined.z_min_contrast is not None
+    assert refined.z == pytest.approx(refined.z_min_contrast + 0.5, abs=1e-3)
     searched = measure_field(recorded)
     assert [one.z for one in searched.cells] == [None] * 3
     assert searched.z is None
