@@ -7,13 +7,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from microscoped.daemon.config import DEMO, FieldConfig, MicroManagerConfig, RecordedConfig, SimulatedConfig
+from microscoped.daemon.config import (
+    DEMO,
+    FieldConfig,
+    HologramConfig,
+    MicroManagerConfig,
+    RecordedConfig,
+    SimulatedConfig,
+)
 from microscoped.daemon.focus import light_sign
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from microscoped.daemon.config import Config, SimulatedStageConfig
     from microscoped.drivers.protocols import Microscope
     from microscoped.simulators import SimulatedMicroscope, StageModel
+    from microscoped.simulators.holograms import BodyKind
+
+CARRIER_PER_PX = (0.3277, 0.3246)
+"""Where the sideband of a simulated hologram stands, in cycles per pixel (x, y)."""
+BAND_MOST_PER_PX = 0.17
+"""Largest band round it, NA·pixel/λ, that the pixels resolve (0.5 cycles per pixel)."""
+MAGNIFICATION = 40.0
+"""Of a simulated holographic microscope; only the size of its camera's pixels depends on it."""
+KINDS: Mapping[str, tuple[BodyKind, ...]] = {
+    "red_cells": ("red_cell",),
+    "beads": ("bead",),
+    "mixed": ("red_cell", "echinocyte", "spherocyte"),
+}
 
 
 def build_microscope(config: Config) -> Microscope:
@@ -128,11 +150,66 @@ def _simulated(config: Config) -> SimulatedMicroscope:
                 frame_shape=chosen.shape_px,
             )
             return SimulatedMicroscope(scene_of_field, _stage_model(chosen.stage), pixel_size_um=chosen.pixel_size_um)
+        case HologramConfig():
+            return _holographic(config, chosen)
         case MicroManagerConfig():
             raise ValueError("a Micro-Manager configuration is not simulated here")
 
 
-def _stage_model(chosen: SimulatedStageConfig, focus_per_stage: int = 1) -> StageModel:
+def _holographic(config: Config, chosen: HologramConfig) -> SimulatedMicroscope:
+    from microscoped.simulators import SensorModel, SimulatedMicroscope
+    from microscoped.simulators.holograms import (
+        BodiesParameters,
+        Disturbances,
+        HologramScene,
+        HologramSetup,
+        OffAxisOptics,
+        Reference,
+        place_bodies,
+    )
+
+    known = config.optics.known()
+    if known is None:
+        raise ValueError("a simulated microscope needs all figures of optics")
+    optics = OffAxisOptics(
+        na=known.na,
+        wavelength_nm=known.wavelength_nm,
+        medium_index=chosen.medium_index,
+        camera_pixel_um=known.pixel_size_um * MAGNIFICATION,
+        magnification=MAGNIFICATION,
+    )
+    band_per_px = optics.cutoff_per_um * optics.pixel_um
+    if band_per_px > BAND_MOST_PER_PX:
+        most_um = BAND_MOST_PER_PX / optics.cutoff_per_um
+        raise ValueError(
+            f"optics.pixel_size_um {optics.pixel_um:g} is too coarse for the fringes of a hologram at NA {optics.na:g} "
+            f"and {optics.wavelength_nm:g} nm: it must be {most_um:.3g} at most"
+        )
+    carrier_x, carrier_y = (cycles / optics.pixel_um for cycles in CARRIER_PER_PX)
+    sensor = SensorModel(full_well_e=20_000.0, level=0.7, offset=4.0, bit_depth=chosen.bit_depth, vignetting=0.1)
+    setup = HologramSetup(
+        optics=optics,
+        bodies=BodiesParameters(kinds=KINDS[chosen.specimen], count=chosen.count, z_um=chosen.depth_um),
+        seed=chosen.seed,
+        shape_px=chosen.shape_px,
+        reference=Reference(carrier_per_um=(carrier_x, carrier_y)),
+        disturbances=Disturbances() if chosen.disturbances else Disturbances.none(),
+    )
+    # One instrument, whose flaws the setup's seed draws; the fields differ in what lies in them, the last is empty.
+    seeds = range(chosen.seed, chosen.seed + chosen.fields)
+    bodies = [*(place_bodies(setup.bodies, setup.shape_px, optics, seed) for seed in seeds), ()]
+    first, *others = (HologramScene(setup, sensor, bodies=placed, seed=chosen.seed) for placed in bodies)
+    along_light = light_sign(chosen.stage.focus_direction) or 1
+    return SimulatedMicroscope(
+        first,
+        _stage_model(chosen.stage, along_light * optics.focus_per_stage),
+        more_scenes=others,
+        pixel_size_um=optics.pixel_um,
+        max_fps=chosen.max_fps,
+    )
+
+
+def _stage_model(chosen: SimulatedStageConfig, focus_per_stage: float = 1.0) -> StageModel:
     """Return the stage; recorded stacks and fields count z as their stage does.
 
     Parameters
@@ -140,12 +217,12 @@ def _stage_model(chosen: SimulatedStageConfig, focus_per_stage: int = 1) -> Stag
     chosen
         From the configuration.
     focus_per_stage
-        For a rendered scene, whose optical positions rise along the light: whether the stage's do, follows from what it
-        says of its direction.
+        For a rendered scene, whose optical positions rise along the light: micrometres of them per micrometre of
+        stage. Their sign follows from what the stage says of its direction.
     """
     from microscoped.simulators import StageModel
 
-    return StageModel(**chosen.model_dump(), focus_per_stage=float(focus_per_stage))
+    return StageModel(**chosen.model_dump(), focus_per_stage=focus_per_stage)
 
 
 __all__ = ["build_microscope"]

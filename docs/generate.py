@@ -29,7 +29,7 @@ GROUPS = {
     "Tasks": ("task.get", "task.list", "task.cancel"),
 }
 MODELS = {"TaskData": "a task", "FrameData": "a frame's header", "Event": "an event", "ErrorBody": "an error"}
-PARTS = ("Stage", "Camera", "Optics", "Pair", "Focus", "Engine")
+PARTS = ("Stage", "Camera", "Optics", "Pair", "Focus", "Hologram", "Engine")
 """Models whose fields are shown within the result that contains them, by the beginning of their names."""
 CODES = {frozenset(OPS): "an op", frozenset(ErrorCode): "a code", frozenset(AlarmCode): "a code"}
 WORDS = {"string": "text", "boolean": "true or false", "object": "object", "null": "null"}
@@ -88,6 +88,8 @@ def _op(document: Node, name: str, entry: Node) -> list[str]:
         lines += ["No parameters.", ""]
     if "outcome" in entry:
         lines += ["At its end the task reports:", "", _outputs(document, _followed(document, entry["outcome"]))]
+        for when, other in entry.get("other_outcomes", {}).items():
+            lines += [f"With `{when}` it reports:", "", _outputs(document, _followed(document, other))]
     elif result["properties"]:
         lines += ["Result:", "", _outputs(document, result)]
     else:

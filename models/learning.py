@@ -133,7 +133,7 @@ class Learner(Generic[Network]):
         part = self.checkpoint.with_suffix(".part")
         torch.save(
             {
-                "architecture": asdict(self.network.architecture),  # type: ignore[call-overload]
+                "architecture": asdict(self.network.architecture),
                 "recipe": asdict(self.recipe),
                 "draws": self.draws,
                 "network": self.network.state_dict(),
@@ -153,7 +153,7 @@ class Learner(Generic[Network]):
             It holds another architecture.
         """
         data: dict[str, Any] = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-        architecture = asdict(self.network.architecture)  # type: ignore[call-overload]
+        architecture = asdict(self.network.architecture)
         if data["architecture"] != architecture:
             raise ValueError(f"{self.checkpoint} holds {data['architecture']}, not {architecture}")
         self.network.load_state_dict(data["network"])

@@ -13,6 +13,7 @@ from microscoped.daemon.cli._demo import demo
 from microscoped.daemon.cli._init import init
 from microscoped.daemon.cli._journal import journal
 from microscoped.daemon.cli._keys import keys
+from microscoped.daemon.cli._measure import measure
 from microscoped.daemon.cli._models import models
 from microscoped.daemon.cli._run import run
 from microscoped.daemon.cli._schema import schema
@@ -51,6 +52,7 @@ app.command("_serve", hidden=True)(serve)
 app.add_typer(calibrate, name="calibrate")
 app.add_typer(journal, name="journal")
 app.add_typer(keys, name="keys")
+app.add_typer(measure, name="measure")
 app.add_typer(models, name="models")
 
 __all__ = ["app"]

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from microscoped.daemon.cli._console import FAILED, WRONG_USE, fail
-from microscoped.daemon.cli._send import ADDRESS, ENDED, HEARTBEAT, SILENCE_S, Address, AsJson, Key
+from microscoped.daemon.cli._calibrate_follow import calibrated
+from microscoped.daemon.cli._calibrate_hologram import hologram
+from microscoped.daemon.cli._console import FAILED
+from microscoped.daemon.cli._send import ADDRESS, Address, AsJson, Key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from microscoped.daemon.client import Scope
-    from microscoped.daemon.protocol import Event
-
-END_S = 60.0
-"""How long a cancelled calibration may take to bring the stage back."""
+    from collections.abc import Callable, Mapping
 
 calibrate = typer.Typer(no_args_is_help=True, help="Learn what this microscope needs before it is trusted.")
 
@@ -63,9 +58,6 @@ def focus(
 
     Exit code: 0 if the calibration is accepted, 1 if it is rejected or could not be made, 2 for a wrong option.
     """
-    from microscoped.daemon.client import NoAnswerError, RequestFailedError, Scope
-    from microscoped.daemon.keys import KeysError
-
     asked = {
         "fields": fields,
         "delta_dof": delta_dof,
@@ -80,24 +72,17 @@ def focus(
     def say(line: str) -> None:
         typer.echo(line, err=as_json)
 
-    try:
-        with Scope(address, key=key) as scope:
-            plan = scope.request("calibrate.run", dry_run=True, **params)["plan"]
-            _show_plan(plan, say)
-            if not yes and not typer.confirm("Begin?", err=as_json):
-                fail("nothing was done", FAILED)
-            events = scope.events("v1.task.", HEARTBEAT, timeout_s=SILENCE_S)
-            task = scope.request("calibrate.run", **params)["task"]
-            ended = _follow(scope, events, task, say, ask=not yes)
-    except RequestFailedError as error:
-        _refused(error.error.model_dump(mode="json"), as_json=as_json)
-    except NoAnswerError as error:
-        fail(str(error), FAILED)
-    except KeysError as error:
-        fail(str(error), WRONG_USE)
-    if ended["state"] != "done":
-        _refused(ended["error"], as_json=as_json)
-    result = ended["result"]
+    result = calibrated(
+        params,
+        address=address,
+        key=key,
+        yes=yes,
+        as_json=as_json,
+        show_plan=lambda plan: _show_plan(plan, say),
+        say=say,
+        line=_line,
+        prompt=_prompt,
+    )
     if as_json:
         typer.echo(json.dumps(result, ensure_ascii=False))
     else:
@@ -132,50 +117,10 @@ def _show_plan(plan: Mapping[str, Any], say: Callable[[str], None]) -> None:
         say("where nothing cheaper passes, the network is fine-tuned on the pairs, which takes minutes")
 
 
-def _follow(
-    scope: Scope, events: Iterator[Event], task: str, say: Callable[[str], None], *, ask: bool
-) -> dict[str, Any]:
-    """Tell how far it is, and ask for other fields, until it has ended; return the task."""
-    told: tuple[Any, ...] = ()
-    answered = 0
-    try:
-        for heard in events:
-            data: dict[str, Any] = dict(heard.data)
-            if heard.topic == HEARTBEAT:
-                data = scope.request("task.get", task=task)["task"]
-            if data["task"] != task:
-                continue
-            if data["state"] in ENDED:
-                return data
-            progress = data["progress"]
-            if "doing" not in progress:
-                continue
-            now = progress["phase"], progress["field"], progress["doing"]
-            if now != told:
-                told = now
-                say(_line(progress))
-            if progress["phase"] == "waiting" and progress["field"] > answered:
-                if ask:
-                    _ask_for_field(progress)
-                answered = progress["field"]
-                scope.request("calibrate.next", task=task)
-    except KeyboardInterrupt:
-        say("cancelling; the stage returns to its start")
-        scope.request("task.cancel", task=task)
-        return dict(scope.request("task.get", wait_s=END_S, task=task, wait_ms=1000 * END_S)["task"])
-    fail(f"no heartbeat for {SILENCE_S:g} s: the daemon hangs or has gone; the task {task} may go on", FAILED)
-
-
-def _ask_for_field(progress: Mapping[str, Any]) -> None:
-    """Wait until a person has moved the slide."""
-    typer.echo(
-        f"Move the slide to another field ({progress['accepted']} of {progress['fields']} are done), roughly in "
-        "focus, and press Enter: ",
-        err=True,
-        nl=False,
+def _prompt(progress: Mapping[str, Any]) -> str:
+    return (
+        f"Move the slide to another field ({progress['accepted']} of {progress['fields']} are done), roughly in focus,"
     )
-    if not sys.stdin.readline():
-        raise KeyboardInterrupt  # nobody is there to press it
 
 
 def _line(progress: Mapping[str, Any]) -> str:
@@ -233,11 +178,6 @@ def _show_result(result: Mapping[str, Any], say: Callable[[str], None]) -> None:
             say(f"  {reason}")
 
 
-def _refused(error: Mapping[str, Any], *, as_json: bool) -> NoReturn:
-    if as_json:
-        typer.echo(json.dumps({"error": error}, ensure_ascii=False))
-        raise typer.Exit(FAILED)
-    fail(f"{error['code']}: {error['detail']}", FAILED)
-
+calibrate.command()(hologram)
 
 __all__ = ["calibrate"]

@@ -1,8 +1,10 @@
 """``config.yaml``: what it can say, and how it is read."""
 
+from microscoped.daemon.config.engines import EngineConfig, EnginesConfig, HologramEngineConfig
 from microscoped.daemon.config.load import DEMO, ConfigError, load_config, parse_config, template
 from microscoped.daemon.config.microscopes import (
     FieldConfig,
+    HologramConfig,
     MicroManagerConfig,
     RecordedConfig,
     SimulatedConfig,
@@ -28,10 +30,14 @@ __all__ = [
     "CameraConfig",
     "Config",
     "ConfigError",
+    "EngineConfig",
+    "EnginesConfig",
     "FieldConfig",
     "FocusConfig",
     "FocusHoldConfig",
     "FocusPairConfig",
+    "HologramConfig",
+    "HologramEngineConfig",
     "JournalConfig",
     "LogConfig",
     "MicroManagerConfig",

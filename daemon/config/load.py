@@ -21,6 +21,8 @@ DEMO = "demo"
 """A ``config_file`` of this name is the packaged demonstration microscope, not a file."""
 
 TEMPLATE_NAME = "template.yaml"
+KINDS = "micromanager, simulated, recorded, field, hologram"
+"""The kinds of microscope."""
 SHOWN = 80
 """Characters of a wrong value that are shown."""
 
@@ -127,7 +129,7 @@ def _problem(root: yaml.MappingNode, item: Any, name: str) -> str:  # noqa: ANN4
     parts = [part for at, part in enumerate(where) if not (at == 1 and where[0] == "microscope")]
     kind, found = item["type"], item.get("ctx", {}).get("error")
     if isinstance(found, KeyProblemError):
-        parts.append(found.key)
+        parts.extend(found.key.split("."))
     elif kind in ("union_tag_not_found", "union_tag_invalid"):
         parts.append("kind")
     key = ".".join(map(str, parts)) or "configuration"
@@ -137,9 +139,9 @@ def _problem(root: yaml.MappingNode, item: Any, name: str) -> str:  # noqa: ANN4
     if kind == "missing":
         return f"{place}: is required; add it"
     if kind == "union_tag_not_found":
-        return f"{place}: is required: one of micromanager, simulated, recorded, field"
+        return f"{place}: is required: one of {KINDS}"
     if kind == "union_tag_invalid":
-        return f"{place} = {_shown(item['input'].get('kind'))}: must be one of micromanager, simulated, recorded, field"
+        return f"{place} = {_shown(item['input'].get('kind'))}: must be one of {KINDS}"
     if kind in ("model_type", "model_attributes_type"):
         return f"{place} = {_shown(item['input'])}: is a section; put its keys below it, indented, or take it out"
     message = item["msg"].removeprefix("Value error, ")
@@ -222,6 +224,10 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
     if pair.calibration is not None:
         pair = pair.model_copy(update={"calibration": folder / pair.calibration})
         updated["focus"] = config.focus.model_copy(update={"pair": pair})
+    hologram = config.engines.hologram
+    if hologram.calibration is not None:
+        hologram = hologram.model_copy(update={"calibration": folder / hologram.calibration})
+        updated["engines"] = config.engines.model_copy(update={"hologram": hologram})
     if config.journal.folder is not None:
         updated["journal"] = config.journal.model_copy(update={"folder": folder / config.journal.folder})
     if config.log.folder is not None:

@@ -200,12 +200,67 @@ class FieldConfig(Section):
     stage: SimulatedStageConfig = SimulatedStageConfig()
 
 
+class HologramConfig(Section):
+    """A simulated off-axis holographic microscope; objective, laser and pixels are those of ``optics``.
+
+    Parameters
+    ----------
+    specimen
+        ``red_cells``, ``beads`` of 9 µm, or ``mixed``: red cells, echinocytes, spherocytes.
+    count
+        How many bodies a field holds at most.
+    depth_um
+        Least and greatest distance of their middle planes from the plane that is in focus where the stage is at its
+        ``focus_um``, positive along the light.
+    medium_index
+        Refractive index of the medium round them.
+    seed
+        Which field, which instrument, and which noise.
+    disturbances
+        Speckle, a parasitic reflection and dust.
+    bit_depth
+        Of the camera.
+    shape_px
+        Height and width of a frame.
+    fields
+        How many fields of the specimen there are. ``calibrate.next`` shows the next one; after the last comes one
+        without bodies, for a background hologram.
+    max_fps
+        Highest frame rate. Each frame is computed; a rate that the computer does not reach makes frames late.
+    through_micromanager
+        Load the devices into a Micro-Manager core and drive them through it.
+    stage
+        The stage; a dry objective stands before the medium.
+    """
+
+    kind: Literal["hologram"]
+    specimen: Literal["red_cells", "beads", "mixed"] = "red_cells"
+    count: Annotated[int, Field(ge=0, le=200)] = 16
+    depth_um: tuple[float, float] = (-3.0, 3.0)
+    medium_index: Positive = 1.3345
+    seed: Annotated[int, Field(ge=0)] = 1
+    disturbances: bool = True
+    bit_depth: Literal[8, 12] = 8
+    shape_px: tuple[Annotated[int, Field(ge=128, le=4096)], Annotated[int, Field(ge=128, le=4096)]] = (1024, 1024)
+    fields: Annotated[int, Field(ge=1, le=20)] = 1
+    max_fps: Positive = 15.0
+    through_micromanager: bool = False
+    stage: SimulatedStageConfig = SimulatedStageConfig()
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.depth_um[0] > self.depth_um[1]:
+            raise KeyProblemError("depth_um", f"depth_um {list(self.depth_um)} must rise: [least, greatest]")
+        return self
+
+
 MicroscopeConfig = Annotated[
-    MicroManagerConfig | SimulatedConfig | RecordedConfig | FieldConfig, Field(discriminator="kind")
+    MicroManagerConfig | SimulatedConfig | RecordedConfig | FieldConfig | HologramConfig, Field(discriminator="kind")
 ]
 
 __all__ = [
     "FieldConfig",
+    "HologramConfig",
     "MicroManagerConfig",
     "MicroscopeConfig",
     "RecordedConfig",

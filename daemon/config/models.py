@@ -8,7 +8,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from microscoped.daemon.config.microscopes import MicroManagerConfig, MicroscopeConfig, SimulatedConfig
+from microscoped.daemon.config.engines import EnginesConfig
+from microscoped.daemon.config.microscopes import HologramConfig, MicroManagerConfig, MicroscopeConfig, SimulatedConfig
 from microscoped.daemon.config.section import KeyProblemError, Positive, Section
 from microscoped.drivers.optics import Optics
 from microscoped.drivers.protocols import FocusDirection
@@ -216,18 +217,6 @@ class FocusConfig(Section):
     hold: FocusHoldConfig = FocusHoldConfig()
 
 
-class EngineConfig(Section):
-    """An engine that looks at every frame it can keep up with."""
-
-    enabled: bool = True
-
-
-class EnginesConfig(Section):
-    """The engines."""
-
-    sharpness: EngineConfig = EngineConfig()
-
-
 class SupervisorConfig(Section):
     """How ``run`` looks after the daemon.
 
@@ -360,11 +349,26 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _simulated_optics(self) -> Self:
-        if isinstance(self.microscope, SimulatedConfig) and self.optics.known() is None:
+        if isinstance(self.microscope, SimulatedConfig | HologramConfig) and self.optics.known() is None:
             raise KeyProblemError(
                 "optics",
                 "a simulated microscope needs optics.na, optics.wavelength_nm and optics.pixel_size_um; add them",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _aperture_within_the_medium(self) -> Self:
+        media = {"engines.hologram.medium_index": self.engines.hologram.medium_index}
+        if isinstance(self.microscope, HologramConfig):
+            media["microscope.medium_index"] = self.microscope.medium_index
+        for key, index in media.items():
+            wanted = self.engines.hologram.enabled or key.startswith("microscope")
+            if wanted and self.optics.na is not None and self.optics.na >= index:
+                raise KeyProblemError(
+                    key,
+                    f"optics.na {self.optics.na:g} must be below {key} {index:g}: light of a higher aperture does not "
+                    "leave the medium; correct one of them",
+                )
         return self
 
 

@@ -3,7 +3,19 @@
 from microscoped.daemon.core.effects import Effect
 from microscoped.daemon.core.inputs import Input, Now, Peer
 from microscoped.daemon.core.modes import Mode
-from microscoped.daemon.core.state import FocusDefaults, PairDefaults, Settings, State
+from microscoped.daemon.core.state import FocusDefaults, HologramDefaults, PairDefaults, Settings, State
 from microscoped.daemon.core.step import step
 
-__all__ = ["Effect", "FocusDefaults", "Input", "Mode", "Now", "PairDefaults", "Peer", "Settings", "State", "step"]
+__all__ = [
+    "Effect",
+    "FocusDefaults",
+    "HologramDefaults",
+    "Input",
+    "Mode",
+    "Now",
+    "PairDefaults",
+    "Peer",
+    "Settings",
+    "State",
+    "step",
+]

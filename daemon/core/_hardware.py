@@ -7,9 +7,19 @@ from typing import TYPE_CHECKING
 
 from microscoped.daemon.core import inputs as heard_of
 from microscoped.daemon.core.effects import ClearTimer, Exit, HaltStage, Offer, PublishFrame
-from microscoped.daemon.core.handlers import calibrate, camera, focus, hold, session, stage
+from microscoped.daemon.core.handlers import (
+    calibrate,
+    calibrate_hologram,
+    camera,
+    focus,
+    hold,
+    hold_hologram,
+    session,
+    stage,
+)
 from microscoped.daemon.core.modes import Mode
 from microscoped.daemon.core.state import (
+    CalibrateHologramWork,
     CalibrateWork,
     CameraView,
     FocusWork,
@@ -26,6 +36,10 @@ from microscoped.drivers.motion import Arrival
 from microscoped.drivers.protocols import FocusDirection
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import JsonValue
+
     from microscoped.daemon.core.inputs import CommandEnded, HardwareOpened, Input, PositionSeen
     from microscoped.daemon.core.state import Pending
     from microscoped.daemon.core.turn import Turn
@@ -143,10 +157,14 @@ def _command_ended(turn: Turn, ended: CommandEnded) -> None:
             stage.advance(turn, task, ended)
         case SnapWork():
             camera.advance(turn, task, ended)
-        case FocusWork() | HoldWork():
+        case FocusWork():
             focus.command_ended(turn, task, ended)
+        case HoldWork():
+            hold.command_ended(turn, task, ended)
         case CalibrateWork():
             calibrate.command_ended(turn, task, ended)
+        case CalibrateHologramWork():
+            calibrate_hologram.command_ended(turn, task, ended)
 
 
 def _answer(turn: Turn, pending: Pending, ended: CommandEnded) -> None:
@@ -186,11 +204,18 @@ def _frame(turn: Turn, frame: FrameData, command: str | None) -> None:
     message = turn.publish(topic, frame, causes)
     turn.do(PublishFrame(topic, message, frame.frame))
     for engine in turn.state.settings.engines:
-        turn.do(Offer(engine, frame.frame, {"bit_depth": frame.bit_depth}))
+        turn.do(Offer(engine, frame.frame, _offered_with(turn, engine, frame)))
     for wait in turn.state.frame_waits:
         turn.reply(wait.reply, FrameResult(frame=frame.model_dump(mode="json")), frame.frame)
         turn.do(ClearTimer(wait.timer))
     turn.set(frame_waits=())
+
+
+def _offered_with(turn: Turn, engine: str, frame: FrameData) -> Mapping[str, JsonValue]:
+    """What an engine must know of a frame."""
+    if engine == hold_hologram.ENGINE:
+        return hold_hologram.options_of(turn)
+    return {"bit_depth": frame.bit_depth}
 
 
 __all__ = ["hardware_heard", "note_fault"]

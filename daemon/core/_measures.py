@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from microscoped.daemon.core.handlers import calibrate, focus, hold, session
-from microscoped.daemon.core.state import CalibrateWork, EngineView, FocusWork, HoldWork
+from microscoped.daemon.core.handlers import calibrate, calibrate_hologram, focus, hold, hold_hologram, session
+from microscoped.daemon.core.state import CalibrateHologramWork, CalibrateWork, EngineView, FocusWork, HoldWork
 from microscoped.daemon.core.watchdogs import watch_over
 from microscoped.daemon.protocol import AlarmCode
 from microscoped.daemon.protocol.events import HEARTBEAT_TOPIC, HeartbeatData, MeasureData, measure_topic
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
     from microscoped.daemon.core.inputs import FrameSkipped, HeartbeatDue, MeasureEnded
     from microscoped.daemon.core.turn import Turn
 
@@ -34,20 +36,29 @@ def measure_ended(turn: Turn, ended: MeasureEnded) -> None:
             latency_ms=ended.latency_ms,
         )
         turn.publish(measure_topic(ended.engine), data, (*ended.earlier, ended.frame))
-        turn.watch(AlarmCode.FAULT_ENGINE, broken=False, detail=f"{ended.engine} measures again")
-        if ended.request is None and ended.engine == focus.ENGINE and frame is not None:
-            hold.see_score(turn, frame, ended.values["score"])
+        _note_failure(turn, ended, failing=False, detail=f"{ended.engine} measures again")
+        if ended.engine == hold_hologram.ENGINE:
+            _note_background(turn, ended.values.get("background"))
+        if ended.request is None and frame is not None:
+            if ended.engine == focus.ENGINE:
+                hold.see_score(turn, frame, ended.values["score"])
+            elif ended.engine == hold_hologram.ENGINE:
+                hold.see_distance(turn, frame, ended.values)
     elif ended.error is not None and ended.request is None:
-        turn.watch(AlarmCode.FAULT_ENGINE, broken=True, detail=ended.error.detail)
+        _note_failure(turn, ended, failing=True, detail=ended.error.detail)
     if ended.request is None:
         return
     pending = turn.settle(ended.request)
     if pending is not None and pending.task is not None:
         task = turn.state.tasks[pending.task]
-        if isinstance(task.work, FocusWork | HoldWork):
+        if isinstance(task.work, FocusWork):
             focus.measured(turn, task, ended)
+        elif isinstance(task.work, HoldWork):
+            hold.measured(turn, task, ended)
         elif isinstance(task.work, CalibrateWork):
             calibrate.measured(turn, task, ended)
+        elif isinstance(task.work, CalibrateHologramWork):
+            calibrate_hologram.measured(turn, task, ended)
 
 
 def frame_skipped(turn: Turn, heard: FrameSkipped) -> None:
@@ -88,6 +99,24 @@ def heartbeat(turn: Turn, heard: HeartbeatDue) -> None:
         ),
     )
     turn.set(engines={name: replace(engine, latencies_ms=()) for name, engine in state.engines.items()})
+
+
+def _note_failure(turn: Turn, ended: MeasureEnded, *, failing: bool, detail: str) -> None:
+    """Raise an alarm when an engine begins to fail; it is over when none does any more."""
+    engine = turn.state.engines[ended.engine]
+    if engine.failing != failing:
+        _change(turn, ended.engine, replace(engine, failing=failing))
+    broken = any(engine.failing for engine in turn.state.engines.values())
+    turn.watch(AlarmCode.FAULT_ENGINE, broken=broken, detail=detail)
+
+
+def _note_background(turn: Turn, background: JsonValue) -> None:
+    """Raise an alarm when the background hologram does not fit the frames any more."""
+    if isinstance(background, dict):
+        stale, why = bool(background.get("stale")), str(background.get("why") or "")
+        data = {name: background.get(name) for name in ("kind", "taken", "carrier_moved_px", "residual_rad")}
+        detail = why if stale else "the background fits the frames again"
+        turn.watch(AlarmCode.HOLOGRAM_BACKGROUND, broken=stale, detail=detail, data=data)
 
 
 def _change(turn: Turn, name: str, engine: EngineView) -> None:

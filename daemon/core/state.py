@@ -12,7 +12,9 @@ from microscoped.daemon.core.arbiter import Claim
 from microscoped.daemon.core.inputs import Peer
 from microscoped.daemon.core.modes import Mode
 from microscoped.daemon.core.works import (
+    CalibrateHologramWork,
     CalibrateWork,
+    DistanceWork,
     FocusWork,
     HoldWork,
     Method,
@@ -68,6 +70,52 @@ class PairDefaults:
 
 
 @dataclass(frozen=True, slots=True)
+class HologramDefaults:
+    """What the reducer knows of the engine ``hologram``.
+
+    Parameters
+    ----------
+    dof_um
+        Depth of field n·λ/NA² in the medium.
+    medium_index
+        Refractive index of the medium round the specimen.
+    pixel_size_um
+        Size of an unbinned camera pixel in the specimen; ``None``: what the driver says.
+    side
+        Which sideband is read: +1 or −1.
+    calibrated, why_not
+        Whether an accepted calibration of this microscope is there, or why not.
+    binning
+        What the calibration holds for; ``None`` for whatever there is.
+    sign, stage_per_focus
+        What it found: +1 where the distance rises as ``z_um`` rises, and stage µm per µm of distance; ``None`` without.
+    offset_um, repeatability_um
+        Distance of its specimen at ``z_um`` 0, and how well distances repeat; ``None`` without.
+    scale_known
+        Whether the wavelength is: without it distances are no micrometres.
+    tolerance_um
+        How exactly ``focus.hold`` keeps a distance.
+    refocus
+        What it does: moves the stage, or lets each frame be refocused numerically.
+    """
+
+    dof_um: float
+    medium_index: float
+    pixel_size_um: float | None
+    scale_known: bool = True
+    tolerance_um: float = 0.4
+    refocus: Literal["stage", "numerical"] = "stage"
+    side: Literal[-1, 1] = 1
+    calibrated: bool = False
+    why_not: str = "this microscope was not calibrated for holograms"
+    binning: int | None = None
+    sign: Literal[-1, 1] | None = None
+    stage_per_focus: float | None = None
+    offset_um: float | None = None
+    repeatability_um: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FocusDefaults:
     """What ``focus.run`` uses where the request does not say (see `FocusRunParams`).
 
@@ -104,6 +152,8 @@ class Settings:
         Its name, for calibrations.
     focus
         Defaults of ``focus.run``.
+    hologram, no_hologram
+        What is known of the engine ``hologram``, or why there is none.
     engines
         Engines that every frame is offered to.
     frame_allowance_s
@@ -125,6 +175,8 @@ class Settings:
     focus: FocusDefaults
     optics: Optics | None = None
     objective: str | None = None
+    hologram: HologramDefaults | None = None
+    no_hologram: str = "it is switched off in the configuration (engines.hologram.enabled)"
     engines: tuple[str, ...] = ()
     frame_allowance_s: float = 2.0
     ring: int = 16
@@ -257,11 +309,15 @@ class CameraView:
 
 @dataclass(frozen=True, slots=True)
 class EngineView:
-    """What an engine has done: frames measured and skipped, latencies since the last heartbeat in ms."""
+    """What an engine has done: frames measured and skipped, latencies since the last heartbeat in ms.
+
+    `failing`: whether it could not measure the last frame that it was offered.
+    """
 
     measured: int = 0
     skipped: int = 0
     latencies_ms: tuple[float, ...] = ()
+    failing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,13 +392,16 @@ class State:
 
 
 __all__ = [
+    "CalibrateHologramWork",
     "CalibrateWork",
     "CameraView",
+    "DistanceWork",
     "EngineView",
     "FocusDefaults",
     "FocusWork",
     "FrameWait",
     "HoldWork",
+    "HologramDefaults",
     "Lease",
     "Method",
     "MoveWork",

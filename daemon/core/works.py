@@ -9,7 +9,18 @@ from typing import Literal, TypeAlias
 
 from pydantic import JsonValue
 
-from microscoped.daemon.focus import CalibrationPlan, Leg, PairEvent, PairPolicy, Sample, SearchSettings
+from microscoped.daemon.focus import (
+    CalibrationPlan,
+    DistancePolicy,
+    DistanceReading,
+    Leg,
+    PairEvent,
+    PairPolicy,
+    Sample,
+    SearchSettings,
+    StepLeg,
+    StepPlan,
+)
 from microscoped.daemon.protocol import ErrorBody
 from microscoped.daemon.protocol.params import FocusHoldParams
 
@@ -112,6 +123,39 @@ class FocusWork:
 
 
 @dataclass(frozen=True, slots=True)
+class DistanceWork:
+    """An excursion of a ``focus.hold`` by holograms under way.
+
+    Parameters
+    ----------
+    policy, readings
+        What bounds it, and what was read so far: all the state there is.
+    start_um, began_ns
+        Where and when it began.
+    phase
+        What it waits for; ``ended`` where its outcome was not looked at yet.
+    images, targets, moves, travel_um
+        What it has cost.
+    frame
+        The hologram being measured.
+    outcome
+        How it will end once the stage has come home.
+    """
+
+    policy: DistancePolicy
+    start_um: float
+    began_ns: int
+    readings: tuple[DistanceReading, ...] = ()
+    phase: Literal["moving", "snapping", "measuring", "homing", "ended"] = "snapping"
+    images: int = 0
+    targets: int = 0
+    moves: int = 0
+    travel_um: float = 0.0
+    frame: str | None = None
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HoldWork:
     """A ``focus.hold`` under way.
 
@@ -132,7 +176,10 @@ class HoldWork:
     plane_um
         The plane that is kept; ``None`` where somebody else has moved the stage since.
     frames, reference, scores
-        Frames seen since `since_ns`; the score right after it; the latest scores.
+        Frames seen since `since_ns`; the score right after it; the latest scores, of holograms the latest distances.
+    numerical, distance_um
+        Of holograms: whether they are refocused numerically, so that no excursion is made; and the distance that is
+        kept, or in which they were refocused last, ``None`` before the first.
     excursions_ns
         When the excursions of the last minute began.
     rounds, failed, failed_in_row
@@ -151,11 +198,13 @@ class HoldWork:
     since_ns: int
     due: str
     blocked: str = ""
-    run: FocusWork | None = None
+    run: FocusWork | DistanceWork | None = None
     plane_um: float | None = None
     frames: int = 0
     reference: float | None = None
     scores: tuple[float, ...] = ()
+    numerical: bool = False
+    distance_um: float | None = None
     excursions_ns: tuple[int, ...] = ()
     rounds: int = 0
     failed: int = 0
@@ -278,12 +327,76 @@ class CalibrateWork:
     outcome: Outcome | None = None
 
 
-Work: TypeAlias = MoveWork | SnapWork | FocusWork | HoldWork | CalibrateWork
+CalibrateHologramPhase: TypeAlias = Literal["waiting", "changing", "background", "stepping", "judging", "homing"]
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrateHologramWork:
+    """A calibration of holograms under way.
+
+    Parameters
+    ----------
+    plan
+        Where it goes.
+    began_ns
+        When it began.
+    pixel_size_um, binning
+        What it is for: size of a pixel of the frames in the specimen, binning included, and the binning.
+    sign
+        What the stage's direction means: see `microscoped.daemon.focus.light_sign`.
+    background, background_file
+        Which background the engine takes: the one in force (``keep``), the one that is ``taken`` in this calibration,
+        or ``none``; and the name of the file that it comes from.
+    phase, field, wanted
+        What it does; how often it has waited for a person; and for which place of the slide it waits.
+    legs
+        Where the stage still goes.
+    begun, done
+        Whether the engine has begun, and how many visits were measured.
+    frame
+        The newest frame.
+    reasons
+        What speaks against it before the end.
+    doing, distance_um
+        The last thing worth telling, and the last distance.
+    images, moves, travel_um
+        What it has cost.
+    outcome
+        How the task will end once the stage has come home.
+    """
+
+    plan: StepPlan
+    began_ns: int
+    pixel_size_um: float
+    binning: int
+    sign: Literal[-1, 0, 1]
+    background: Literal["keep", "taken", "none"] = "keep"
+    background_file: str | None = None
+    phase: CalibrateHologramPhase = "stepping"
+    field: int = 0
+    wanted: Literal["empty", "specimen"] | None = None
+    legs: tuple[StepLeg, ...] = ()
+    begun: bool = False
+    done: int = 0
+    frame: str | None = None
+    reasons: tuple[str, ...] = ()
+    doing: str = ""
+    distance_um: float | None = None
+    images: int = 0
+    moves: int = 0
+    travel_um: float = 0.0
+    outcome: Outcome | None = None
+
+
+Work: TypeAlias = MoveWork | SnapWork | FocusWork | HoldWork | CalibrateWork | CalibrateHologramWork
 
 __all__ = [
     "CalibrateAction",
+    "CalibrateHologramPhase",
+    "CalibrateHologramWork",
     "CalibratePhase",
     "CalibrateWork",
+    "DistanceWork",
     "FocusWork",
     "HoldWork",
     "Method",

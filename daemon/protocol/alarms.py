@@ -28,6 +28,7 @@ class AlarmCode(StrEnum):
     SUBSCRIBER_GAP = "watch.subscriber_gap"
     FOCUS_LOST = "focus.hold_lost"
     FOCUS_PAIR = "focus.pair_untrusted"
+    HOLOGRAM_BACKGROUND = "hologram.background_stale"
     JOURNAL_ENDED = "journal.ended"
     RESTARTED = "supervisor.restarted"
 
@@ -71,7 +72,8 @@ GUIDE: dict[AlarmCode, AlarmGuide] = {
     ),
     AlarmCode.FAULT_ENGINE: AlarmGuide(
         "An engine failed on a frame, or hangs.",
-        "Read the detail: most often a region of interest that leaves the frame; restart the daemon if it hangs.",
+        "Read the detail: most often a region of interest that leaves the frame, or a frame that is no hologram. "
+        "Restart the daemon if it hangs.",
     ),
     AlarmCode.STOP_STUCK: AlarmGuide(
         "The stage's driver has not returned from its stop; the stage may still move.",
@@ -116,6 +118,11 @@ GUIDE: dict[AlarmCode, AlarmGuide] = {
     AlarmCode.FOCUS_PAIR: AlarmGuide(
         "Pairs of images do not find the focus where the next pair sees it. The method auto uses them no more.",
         "Look at the light and the specimen; calibrate anew, or restart the daemon to try them again.",
+    ),
+    AlarmCode.HOLOGRAM_BACKGROUND: AlarmGuide(
+        "The background hologram does not fit the frames any more: the carrier has moved by more than 0.5 px of the "
+        "spectrum, or more than 0.3 rad of wavefront is left. Phases, and what follows from them, are not right.",
+        "Look for what was touched or warms up; take the background again with `microscoped calibrate hologram`.",
     ),
     AlarmCode.JOURNAL_ENDED: AlarmGuide(
         "The journal could not be written any more; the daemon goes on without it.",

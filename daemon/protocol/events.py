@@ -113,7 +113,12 @@ class MeasureData(Message):
     skipped
         Whether a newer frame came before it had begun this one; then it measured nothing.
     values
-        What it measured, each with its unit in its name; ``error`` is the uncertainty of ``score``.
+        What it measured, each with its unit in its name; ``error`` is the uncertainty of ``score``. Of ``hologram``:
+        ``z_um`` (middle of the specimen) and ``z_min_contrast_um`` (plane of its least amplitude contrast, in which its
+        phase is measured), medians over the cells, micrometres in the medium from the plane in focus, positive along
+        the light; ``half_width_um`` of their 90 % interval, ``depth_spread_um``, and ``reason`` where there is no
+        distance; the same, place, phase and dry mass of each of ``cells``; and how well the ``background`` fits. Where
+        the scale is unknown, distances end in ``_px2_per_wavelength``.
     z_um
         Where the stage was during the exposure.
     latency_ms
@@ -140,10 +145,12 @@ class TaskData(Message):
     progress
         How far it is. Of ``focus.run``: ``images``, ``method``, and the last ``z_um`` with ``score`` or ``defocus_um``.
         Of ``focus.hold``: ``rounds`` and ``failed``, ``plane_um``, why an excursion is ``due`` and what it is
-        ``blocked`` by, and what the ``last`` one reported.
+        ``blocked`` by, and what the ``last`` one reported; by holograms ``distance_um``, which is kept, or in which
+        they are refocused.
         Of ``calibrate.run``: ``phase`` (in ``waiting`` it waits for ``calibrate.next``), ``field`` of ``fields``, how
         many were ``accepted`` and ``rejected``, ``images`` of at most ``images_most``, ``dose_ms``, what it is
-        ``doing``; at its start the plan.
+        ``doing``; at its start the plan. Of holograms: ``what`` (``hologram``), ``phase``, which place of the
+        slide is ``wanted`` (``empty`` or ``specimen``), ``done`` of ``visits_total``, and the last ``distance_um``.
     result
         What it reports at its end (see the op); a search that failed reports too.
     error

@@ -263,6 +263,53 @@ class FocusFacts(Message):
     hold_per_min: int = 6
 
 
+class HologramFacts(Message):
+    """What the engine of holograms works with, and ``focus.hold`` by holograms.
+
+    Parameters
+    ----------
+    dof_um
+        Depth of field in the medium.
+    medium_index
+        The medium's refractive index.
+    pixel_size_um
+        Size of an unbinned camera pixel in the specimen; ``null``: what the driver says.
+    scale_known
+        Whether the wavelength is known; else distances are no micrometres.
+    tolerance_um
+        How exactly ``focus.hold`` keeps a distance.
+    refocus
+        Whether it moves the ``stage``, or lets each hologram be refocused in the computer (``numerical``).
+    side
+        Which sideband is read.
+    calibrated, why_not
+        Whether an accepted calibration of this microscope is there, or why not.
+    binning
+        What the calibration holds for; ``null`` for whatever there is.
+    sign
+        1 where distances rise as ``z_um`` rises; ``null`` where unknown: then no hold moves the stage.
+    stage_per_focus
+        µm of stage per µm of distance; ``null`` where unknown.
+    offset_um, repeatability_um
+        Distance at ``z_um`` 0 when it was calibrated, and how well distances repeat; ``null`` without.
+    """
+
+    dof_um: float
+    medium_index: float
+    pixel_size_um: float | None
+    scale_known: bool
+    tolerance_um: float
+    refocus: Literal["stage", "numerical"]
+    side: Literal["plus", "minus"]
+    calibrated: bool
+    why_not: str
+    binning: int | None
+    sign: Literal[-1, 1] | None
+    stage_per_focus: float | None
+    offset_um: float | None
+    repeatability_um: float | None
+
+
 class EngineStatus(Message):
     """What an engine has done in this session.
 
@@ -283,6 +330,7 @@ __all__ = [
     "CameraStatus",
     "EngineStatus",
     "FocusFacts",
+    "HologramFacts",
     "OpticsFacts",
     "PairFacts",
     "StageFacts",

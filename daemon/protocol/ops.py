@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from microscoped.daemon.protocol.outcomes import (
+    CalibrateHologramOutcome,
     CalibrateOutcome,
     FocusOutcome,
     HoldOutcome,
@@ -95,6 +96,8 @@ class Op:
         Whether ``dry_run`` is allowed.
     outcome
         What the task reports at its end, where the op begins one.
+    other_outcomes
+        What it reports where a parameter has another value than by default: that, as ``name: value``, and the model.
     """
 
     name: str
@@ -104,6 +107,12 @@ class Op:
     op_class: OpClass
     dry_run: bool = False
     outcome: type[Message] | None = None
+    other_outcomes: tuple[tuple[str, type[Message]], ...] = ()
+
+    @property
+    def outcomes(self) -> tuple[type[Message], ...]:
+        """Every report that a task of it may end with."""
+        return (*((self.outcome,) if self.outcome else ()), *(model for _, model in self.other_outcomes))
 
     @property
     def scope(self) -> Scope:
@@ -146,14 +155,15 @@ OPS: dict[str, Op] = {
         Op("focus.release", "End focus.hold", Empty, TaskResult, OpClass.CANCEL),
         Op(
             "calibrate.run",
-            "Find out whether focus from pairs can be trusted here",
+            "Find out whether focus from pairs can be trusted here, or how holograms follow the stage",
             CalibrateRunParams,
             Accepted,
             OpClass.MOVE,
             dry_run=True,
             outcome=CalibrateOutcome,
+            other_outcomes=(("what: hologram", CalibrateHologramOutcome),),
         ),
-        Op("calibrate.next", "Go on in the next field", CalibrateNextParams, Empty, OpClass.MOVE),
+        Op("calibrate.next", "Go on in the next field, or place", CalibrateNextParams, Empty, OpClass.MOVE),
         Op("task.get", "One task, now or when it has ended", TaskGetParams, TaskResult, OpClass.READ),
         Op("task.list", "All tasks", Empty, TaskListResult, OpClass.READ),
         Op("task.cancel", "End a task early", TaskCancelParams, TaskResult, OpClass.CANCEL),
@@ -164,6 +174,7 @@ OPS: dict[str, Op] = {
 __all__ = [
     "OPS",
     "Accepted",
+    "CalibrateHologramOutcome",
     "CalibrateNextParams",
     "CalibrateOutcome",
     "CalibrateRunParams",

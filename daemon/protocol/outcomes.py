@@ -143,28 +143,73 @@ class FocusOutcome(Message):
     duration_ms: float
 
 
+class HologramOutcome(Message):
+    """What an excursion of a ``focus.hold`` by holograms reports.
+
+    Parameters
+    ----------
+    held
+        Whether the specimen was at the wanted distance at its end.
+    distance_um, wanted_um
+        The last distance that was read, and the one that is kept; ``null`` where there is none.
+    reason
+        Why it is not held.
+    readings
+        What holograms said: ``z_um`` of the stage, and ``distance_um`` there, ``null`` where they have none.
+    start_um, z_um
+        Where the stage was at its beginning, and where it is.
+    images, targets
+        Holograms taken, and places that the stage was sent to.
+    moves, travel_um, duration_ms
+        Commanded moves (overshoot and split steps included), length of the way, and time.
+    """
+
+    held: bool
+    distance_um: float | None
+    wanted_um: float | None
+    reason: str
+    readings: list[dict[str, JsonValue]]
+    start_um: float
+    z_um: float | None
+    images: int
+    targets: int
+    moves: int
+    travel_um: float
+    duration_ms: float
+
+
 class HoldOutcome(Message):
     """What a ``focus.hold`` reports at its end.
 
     Parameters
     ----------
+    source
+        What told where the focus is.
     rounds, failed
-        Excursions that ended, and how many of them found no focus.
+        Excursions that ended, and how many of them found no focus. Of holograms that were refocused numerically: how
+        often their distance had changed, and how often several in a row had none.
     z_um
         Where the stage is.
     plane_um
         The plane that was kept; ``null`` where it is not known.
+    distance_um
+        Of holograms: the distance that was kept, or the last one in which they were refocused.
     last
-        What the last excursion reported, as ``focus.run`` does.
+        What the last excursion by images reported, as ``focus.run`` does.
+    last_hologram
+        What the last excursion by holograms reported.
     images, moves, travel_um, duration_ms
         What it has cost.
     """
 
+    source: Literal["images", "hologram"] = "images"
     rounds: int
     failed: int
     z_um: float | None
     plane_um: float | None
+    distance_um: float | None = None
     last: FocusOutcome | None
+    last_hologram: HologramOutcome | None = None
     images: int
     moves: int
     travel_um: float
@@ -172,7 +217,7 @@ class HoldOutcome(Message):
 
 
 class CalibrateOutcome(Message):
-    """What a ``calibrate.run`` that is done reports. Lengths named ``dof`` are in depths of field.
+    """What a ``calibrate.run`` of focus that is done reports. Lengths named ``dof`` are in depths of field.
 
     Parameters
     ----------
@@ -239,10 +284,94 @@ class CalibrateOutcome(Message):
     duration_ms: float
 
 
+class CalibrateHologramOutcome(Message):
+    """What a ``calibrate.run`` of holograms that is done reports; figures are ``null`` where there is no line.
+
+    Parameters
+    ----------
+    accepted, reasons
+        The verdict, and what speaks against it.
+    warnings
+        What a reader must know: above all what follows where the direction of the stage is unknown.
+    path
+        The calibration's file.
+    dof_um
+        Depth of field in the medium.
+    side, side_known, side_changed
+        Which sideband is read from now on; whether stage steps have shown that it is the right one, so that positive
+        distances lie downstream; whether it is another one than before.
+    sign
+        1 where distances rise as ``z_um`` rises.
+    focus_per_stage, focus_per_stage_interval, focus_per_stage_expected
+        µm of distance per µm of stage: what was measured, its 90 % interval, and what the indices of immersion and
+        medium promise.
+    stage_per_focus
+        µm of stage per µm of distance.
+    places
+        Each place: ``stage_um``, ``distance_um``, ``residual_um`` (above the line) and successful ``visits``.
+    offset_um
+        Median distance of the cells where the stage is at 0.
+    repeatability_um
+        Standard deviation of the mean distance between visits of one place.
+    linearity_um, worst_um
+        Root mean square, and the greatest, of the residuals.
+    drift_um_s
+        How fast distances rose while the stage rested.
+    play_um
+        How far the stage is off after coming from the other side.
+    cells, readings, outliers
+        Cells that were followed, their distances, and how many of these lie too far off the line to count.
+    visits, lost
+        Visits of places, and those without a distance.
+    background
+        When the background hologram was ``taken``, and its ``sha256``; ``null`` where the background was fitted.
+    z_um, start_um
+        Where the stage is at the end, and where it began.
+    images, dose_ms, moves, travel_um, duration_ms
+        What it has cost.
+    """
+
+    accepted: bool
+    reasons: list[str]
+    warnings: list[str]
+    path: str | None
+    dof_um: float | None
+    side: Literal["plus", "minus"]
+    side_known: bool
+    side_changed: bool
+    sign: Literal[-1, 1] | None
+    focus_per_stage: float | None
+    focus_per_stage_interval: tuple[float, float] | None
+    focus_per_stage_expected: float
+    stage_per_focus: float | None
+    places: list[dict[str, JsonValue]]
+    offset_um: float | None
+    repeatability_um: float | None
+    linearity_um: float | None
+    worst_um: float | None
+    drift_um_s: float | None
+    play_um: float | None
+    cells: int | None
+    readings: int | None
+    outliers: int | None
+    visits: int
+    lost: int
+    background: dict[str, JsonValue] | None
+    z_um: float | None
+    start_um: float
+    images: int
+    dose_ms: float
+    moves: int
+    travel_um: float
+    duration_ms: float
+
+
 __all__ = [
+    "CalibrateHologramOutcome",
     "CalibrateOutcome",
     "FocusOutcome",
     "HoldOutcome",
+    "HologramOutcome",
     "MoveOutcome",
     "PairData",
     "SnapOutcome",

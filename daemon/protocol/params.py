@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StrictBool, StrictFloat, StrictInt
+from pydantic import Field, StrictBool, StrictFloat, StrictInt, model_validator
 
 from microscoped.daemon.protocol.envelope import Message
 
@@ -122,10 +122,20 @@ class FocusRunParams(Message):
 
 
 class FocusHoldParams(Message):
-    """Parameters of ``focus.hold``; at least one of the first three is needed, and any of them starts an excursion.
+    """Parameters of ``focus.hold``.
+
+    By ``images`` at least one of ``every_frames``, ``every_s`` and ``score_drop`` is needed, and any of them starts an
+    excursion. By ``hologram`` none is: each measured hologram says how far off the specimen is.
 
     Parameters
     ----------
+    source
+        What tells where the focus is: ``images`` that are taken for it, as ``focus.run`` does; or the distance that the
+        engine ``hologram`` reads of every frame.
+    distance_um
+        By ``hologram``: the distance of the specimen from the plane in focus that is kept, in the medium, positive
+        along the light; by default what it is at the beginning. Where ``engines.hologram.refocus`` is ``numerical`` the
+        stage does not move, and each hologram is refocused to its own distance instead.
     every_frames
         After so many frames of the stream, exposed in the plane.
     every_s
@@ -135,10 +145,13 @@ class FocusHoldParams(Message):
         contrast). Needs the sharpness engine on every frame.
     method
         As in ``focus.run``, but pairs that settle nothing are not followed by a search: the stage returns to the plane.
+        Only by ``images``.
     channel
-        The channel that is imaged: its configured offset is added.
+        The channel that is imaged: its configured offset is added. Only by ``images``.
     """
 
+    source: Literal["images", "hologram"] = "images"
+    distance_um: Annotated[Number, Field(ge=-10_000, le=10_000)] | None = None
     every_frames: Annotated[StrictInt, Field(ge=1, le=1_000_000)] | None = None
     every_s: Annotated[Number, Field(ge=0.1, le=86_400)] | None = None
     score_drop: Annotated[Number, Field(ge=0.01, le=0.9)] | None = None
@@ -146,30 +159,47 @@ class FocusHoldParams(Message):
     channel: Name | None = None
 
 
+FOCUS_ONLY = frozenset({"fields", "extremum", "channel", "delta_dof", "deep"})
+"""Parameters of ``calibrate.run`` that say something to a calibration of focus only."""
+HOLOGRAM_ONLY = frozenset({"steps", "visits", "background", "background_file"})
+"""And those that say something to a calibration of holograms only."""
+
+
 class CalibrateRunParams(Message):
-    """Parameters of ``calibrate.run``.
+    """Parameters of ``calibrate.run``. Those that say something to the other kind of calibration only are refused.
 
     Parameters
     ----------
     what
-        ``focus``: focus from pairs of images.
+        ``focus``: focus from pairs of images. ``hologram``: how distances of holograms follow the stage.
     fields
-        Fields of the specimen with a focus that are wanted: two thirds to fit to, the others to judge by. After each
-        the task waits for ``calibrate.next``.
-    range_um, extremum
-        Of the search in each field, as in ``focus.run``.
+        Of focus: fields of the specimen with a focus that are wanted, two thirds to fit to, the others to judge by.
+        After each the task waits for ``calibrate.next``.
+    range_um
+        Of focus: of the search in each field, as in ``focus.run``. Of holograms: how far the stage goes to either side
+        of where it is; by default four depths of field.
+    extremum
+        Of focus: of the search in each field, as in ``focus.run``.
     channel
-        Name of the light that is on; the calibration holds for it alone.
+        Of focus: name of the light that is on; the calibration holds for it alone.
     delta_dof
-        Distance between the two images in depths of field; by default the configured one.
+        Of focus: distance between the two images in depths of field; by default the configured one.
     dose_budget_ms
         Most exposure in all: where the calibration could take more it is refused.
     deep
-        Whether the network itself is fine-tuned on the pairs where nothing cheaper passes. Needs the extra ``train``;
-        takes minutes of one processor after the fitted fields.
+        Of focus: whether the network itself is fine-tuned on the pairs where nothing cheaper passes. Needs the extra
+        ``train``; takes minutes of one processor after the fitted fields.
+    steps, visits
+        Of holograms: at how many places of the range, and how often at each.
+    background
+        Of holograms: ``keep`` the background hologram of the calibration in force, if there is one; ``ask`` for a new
+        one: the task waits for ``calibrate.next`` twice, at an empty place and back at the specimen; ``none``: it is
+        fitted.
+    background_file
+        Of holograms: name of an image in the folder of the calibrations that is taken as the background hologram.
     """
 
-    what: Literal["focus"] = "focus"
+    what: Literal["focus", "hologram"] = "focus"
     fields: Annotated[StrictInt, Field(ge=3, le=50)] = 6
     range_um: Annotated[Number, Field(gt=0, le=10_000)] | None = None
     extremum: Literal["max", "min", "auto"] | None = None
@@ -177,6 +207,20 @@ class CalibrateRunParams(Message):
     delta_dof: Annotated[Number, Field(ge=0.6, le=3.8)] | None = None
     dose_budget_ms: Annotated[Number, Field(gt=0)] | None = None
     deep: StrictBool = False
+    steps: Annotated[StrictInt, Field(ge=5, le=51)] = 11
+    visits: Annotated[StrictInt, Field(ge=2, le=5)] = 2
+    background: Literal["keep", "ask", "none"] = "keep"
+    background_file: Name | None = None
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Self:
+        others = HOLOGRAM_ONLY if self.what == "focus" else FOCUS_ONLY
+        given = sorted(others & self.model_fields_set)
+        if given:
+            raise ValueError(f"{', '.join(given)}: says nothing to a calibration of {self.what}; leave it out")
+        if self.background_file is not None and self.background != "keep":
+            raise ValueError("background_file and background: give one of them")
+        return self
 
 
 class CalibrateNextParams(Message):

@@ -14,6 +14,7 @@ from microscoped.daemon.protocol.instrument import (
     CameraStatus,
     EngineStatus,
     FocusFacts,
+    HologramFacts,
     OpticsFacts,
     StageFacts,
     StageStatus,
@@ -44,7 +45,7 @@ class DryRun(Message):
         That it was one.
     plan
         What would be done, where the op tells: of ``calibrate.run`` depth of field, distance of the two images, number
-        of images, exposure in all, and range.
+        of images, exposure in all, and range; of holograms depth of field, range, steps and visits.
     """
 
     dry_run: Literal[True] = True
@@ -140,6 +141,8 @@ class DescribeResult(Message):
         Facts about the camera, and its settings; ``null`` until the microscope is open.
     focus
         What ``focus.run`` does where the request does not say.
+    hologram, no_hologram
+        What the engine of holograms works with, or why there is none.
     """
 
     microscope: dict[str, str]
@@ -147,6 +150,8 @@ class DescribeResult(Message):
     stage: StageFacts
     camera: CameraFacts | None
     focus: FocusFacts
+    hologram: HologramFacts | None = None
+    no_hologram: str = ""
 
 
 class TopicValue(Message):

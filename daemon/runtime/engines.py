@@ -70,7 +70,8 @@ class EngineThread:
     def offer(self, engine: str, frame: str, pixels: Pixels, options: Mapping[str, Any]) -> None:
         """Offer a frame: the engine measures the newest one when it is free, and skips those overwritten."""
         with self._wake:
-            old = self._offers.pop(engine, None)
+            # An engine whose frame is overwritten keeps its turn: else fast engines would starve slow ones.
+            old = self._offers.get(engine)
             self._offers[engine] = _Job(engine, (frame,), (pixels,), options, self._clock())
             self._wake.notify()
         if old is not None:

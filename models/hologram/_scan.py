@@ -69,7 +69,8 @@ class Curves:
 
     def variance_without(self) -> NDArray[np.float64]:
         """Return the variance with each tile left out in turn, shape (planes, fields, tiles)."""
-        count = self.samples.sum() - self.samples
+        # With one tile alone nothing is left: it then differs from no other, too.
+        count = np.maximum(self.samples.sum() - self.samples, 1.0)
         squared = (self.squared.sum(axis=2, keepdims=True) - self.squared) / count
         return np.asarray(squared - ((self.deviation.sum(axis=2, keepdims=True) - self.deviation) / count) ** 2)
 

@@ -7,6 +7,7 @@ small phase that is left; cells are outliers to both.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -30,6 +31,10 @@ BLOCKS = 40
 """Blocks along the longer side, over which the phase is averaged before a fit."""
 GREATEST_ORDER = 6
 """Greatest order of a fitted polynomial."""
+STALE_CARRIER_PX = 0.5
+"""From here on, in bins of the frame's spectrum, the carrier has moved away from that of the background."""
+STALE_RESIDUAL_RAD = 0.3
+"""From here on, as a root mean square, a wavefront is left that the background does not hold."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,6 +128,26 @@ class BackgroundChange:
 
     carrier_px: tuple[float, float]
     residual_rad: float
+
+    @property
+    def moved_px(self) -> float:
+        """How far the carrier moved."""
+        return math.hypot(*self.carrier_px)
+
+    @property
+    def stale(self) -> str:
+        """In words why the background does not hold any more; empty where it does."""
+        if self.moved_px > STALE_CARRIER_PX:
+            return (
+                f"the carrier has moved by {self.moved_px:.2f} px of the spectrum since the background was taken, at "
+                f"most {STALE_CARRIER_PX:g} may be: take it again"
+            )
+        if self.residual_rad > STALE_RESIDUAL_RAD:
+            return (
+                f"a wavefront of {self.residual_rad:.2f} rad is left that the background does not hold, at most "
+                f"{STALE_RESIDUAL_RAD:g} may be: take it again"
+            )
+        return ""
 
 
 def background_change(field: Field, order: int = 3) -> BackgroundChange:

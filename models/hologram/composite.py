@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -19,8 +19,16 @@ if TYPE_CHECKING:
 
     from microscoped.models.hologram.arrays import ArrayBackend
     from microscoped.models.hologram.cells import Cell
-    from microscoped.models.hologram.distance import Distance
     from microscoped.models.hologram.field import Field
+
+
+class Located(Protocol):
+    """What knows in which plane a cell is sharp: a `Distance`, a `CellMeasurement`."""
+
+    @property
+    def z_min_contrast(self) -> float | None:
+        """Plane of least amplitude contrast, in the field's distance unit; ``None`` where it is unknown."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +54,7 @@ class Composite:
 def compose(
     field: Field,
     cells: Sequence[Cell],
-    distances: Sequence[Distance],
+    distances: Sequence[Located],
     common: float | None = None,
     settings: CellSettings = CellSettings(),  # noqa: B008 - frozen
     arrays: ArrayBackend = SCIPY,
@@ -111,4 +119,4 @@ def _paste(
     owner[box] = np.where(mine, np.int32(index), owner[box])
 
 
-__all__ = ["Composite", "compose"]
+__all__ = ["Composite", "Located", "compose"]

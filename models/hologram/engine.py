@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +23,6 @@ if TYPE_CHECKING:
     from microscoped.models.hologram.stored import StoredBackground
 
 OPTIONS = ("pixel_size_um",)
-STALE_CARRIER_PX = 0.5
-"""From here on, in bins of the frame's spectrum, the carrier has moved away from that of the background."""
-STALE_RESIDUAL_RAD = 0.3
-"""From here on, as a root mean square, a wavefront is left that the background does not hold."""
 CHECK_EVERY = 10
 """Frames from one look at the background's age to the next."""
 
@@ -159,7 +154,7 @@ class HologramEngine:
             recorded = self._reconstructor(frame)
         if self._seen % CHECK_EVERY == 0:
             self._change = background_change(recorded)
-            if self._background is None and self._stale():
+            if self._background is None and self._change.stale:
                 self._reconstructor = self._prepare(frame, optics)
                 recorded = self._reconstructor(frame)
                 self._change = background_change(recorded)
@@ -172,26 +167,14 @@ class HologramEngine:
             frame, optics, background=background, settings=self._settings.reconstruction, arrays=self._arrays
         )
 
-    def _stale(self) -> str:
-        """Return in words why the background does not hold any more; empty where it does."""
-        moved = math.hypot(*self._change.carrier_px)
-        if moved > STALE_CARRIER_PX:
-            return f"the carrier has moved by {moved:.2f} px of the spectrum, at most {STALE_CARRIER_PX:g} are allowed"
-        if self._change.residual_rad > STALE_RESIDUAL_RAD:
-            return (
-                f"a wavefront of {self._change.residual_rad:.2f} rad is left that the background does not hold, at "
-                f"most {STALE_RESIDUAL_RAD:g} are allowed"
-            )
-        return ""
-
     def _background_values(self) -> dict[str, Any]:
-        why = self._stale()
+        why = self._change.stale
         taken = self._background
         return {
             "kind": "fitted" if taken is None else "hologram",
             "taken": None if taken is None else taken.taken,
             "sha256": None if taken is None else taken.sha256,
-            "carrier_moved_px": math.hypot(*self._change.carrier_px),
+            "carrier_moved_px": self._change.moved_px,
             "residual_rad": self._change.residual_rad,
             "stale": bool(why),
             "why": why,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from microscoped.models.hologram.optics import HologramOptics
+
+SAMPLED = 8192
+"""About so many samples are enough for a background's phase."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +37,9 @@ class Field:
         What is known of the instrument.
     z
         The plane of this field, in ``optics.distance_unit`` from the recording plane, object-side.
+    first
+        Where its first sample lies in the frame, (row, column) in camera pixels: frames are cut to a size that is fast
+        to transform.
     """
 
     values: NDArray[np.complex64]
@@ -40,6 +47,7 @@ class Field:
     radius: float
     optics: HologramOptics
     z: float = 0.0
+    first: tuple[float, float] = (0.0, 0.0)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -50,6 +58,11 @@ class Field:
     def dof(self) -> float:
         """Depth of field nλ/NA² in ``optics.distance_unit``."""
         return self.optics.dof(self.radius)
+
+    def frame_position(self, row: float, column: float) -> tuple[float, float]:
+        """Return where a sample lies in the frame, in camera pixels (row, column)."""
+        scale = [size / self.optics.pixel for size in self.pixel]
+        return self.first[0] + row * scale[0], self.first[1] + column * scale[1]
 
     def at(self, values: NDArray[np.complex64], z: float | None = None) -> Field:
         """Return this field with other values, and of another plane."""
@@ -78,13 +91,13 @@ def normalised(values: NDArray[np.complex64]) -> NDArray[np.complex64]:
 
 def background_phase(values: NDArray[np.complex64]) -> float:
     """Return the most frequent phase in rad: the fullest of 48 bins, and the mean direction round it."""
-    sampled = values[::2, ::2] if values.size > 4096 else values
-    phase = np.angle(sampled).ravel()
+    every = max(1, round(math.sqrt(values.size / SAMPLED)))
+    phase = np.angle(values[::every, ::every]).ravel()
     counts, _ = np.histogram(phase, bins=48, range=(-np.pi, np.pi))
     smooth = counts + np.roll(counts, 1) + np.roll(counts, -1)
     mode = (int(np.argmax(smooth)) + 0.5) * (2.0 * np.pi / 48) - np.pi
     for _ in range(3):
-        turned = np.angle(np.exp(1j * (phase - mode)))
+        turned = np.mod(phase - np.float32(mode) + np.float32(np.pi), np.float32(2.0 * np.pi)) - np.float32(np.pi)
         near = np.abs(turned) < 0.5
         mode += float(turned[near].mean()) if near.any() else 0.0
     return float(np.angle(np.exp(1j * mode)))

@@ -26,7 +26,7 @@ CROP = 64
 """Side of a cell's square in samples."""
 SAMPLING = 2.132
 """Samples per λ/NA; 2 hold the band."""
-SAMPLING_TOLERANCE = 0.025
+SAMPLING_TOLERANCE = 0.035
 """Relative deviation of a field's sampling up to which it is read as it is; training varies it as far."""
 RING = 6
 """Width in samples of the crop's border whose mean phase is taken as the background's."""
@@ -66,8 +66,8 @@ def crop_inputs(values: NDArray[np.complex64]) -> NDArray[np.float32]:
     return made
 
 
-def cell_inputs(field: Field, cells: Sequence[Cell]) -> NDArray[np.float32]:
-    """Return the network's input for cells of a field of any sampling.
+def cell_inputs(field: Field, cells: Sequence[Cell]) -> tuple[NDArray[np.float32], float]:
+    """Return the network's input for cells of a field of any sampling, and the unit of its distances.
 
     Parameters
     ----------
@@ -78,18 +78,38 @@ def cell_inputs(field: Field, cells: Sequence[Cell]) -> NDArray[np.float32]:
 
     Returns
     -------
-    As `crop_inputs`.
+    crops
+        As `crop_inputs`.
+    scale
+        Depths of field that the network's unit is for them (`distance_scale`).
     """
     sizes = [round(n * size * field.radius * SAMPLING) for n, size in zip(field.shape, field.pixel, strict=True)]
     off = [abs(1.0 / (size * field.radius * SAMPLING) - 1.0) for size in field.pixel]
     if max(off) <= SAMPLING_TOLERANCE:
-        return crop_inputs(crops(field, cells, CROP))
+        return crop_inputs(crops(field, cells, CROP)), distance_scale(field.pixel, field.radius)
     values = field.values
     for axis, size in enumerate(sizes):
         values = np.asarray(scipy.signal.resample(values, size, axis=axis), np.complex64)
     scale = [new / n for n, new in zip(field.shape, sizes, strict=True)]
     moved = [replace(cell, row=cell.row * scale[0], column=cell.column * scale[1]) for cell in cells]
-    return crop_inputs(crops(field.at(values), moved, CROP))
+    pixel = (field.pixel[0] / scale[0], field.pixel[1] / scale[1])
+    return crop_inputs(crops(field.at(values), moved, CROP)), distance_scale(pixel, field.radius)
 
 
-__all__ = ["CHANNELS", "CROP", "SAMPLING", "SAMPLING_TOLERANCE", "cell_inputs", "crop_inputs"]
+def distance_scale(pixel: tuple[float, float], radius: float) -> float:
+    """Return how many depths of field the network's unit is for crops of this sampling.
+
+    A crop looks the same where z·λ/(n·pixel²) is the same. So the network tells depths of field of crops of `SAMPLING`
+    exactly, and those of coarser crops are larger as the square of their samples.
+
+    Parameters
+    ----------
+    pixel
+        Size of a sample along rows and columns.
+    radius
+        NA/λ in cycles per unit of ``pixel``.
+    """
+    return pixel[0] * pixel[1] * (radius * SAMPLING) ** 2
+
+
+__all__ = ["CHANNELS", "CROP", "SAMPLING", "SAMPLING_TOLERANCE", "cell_inputs", "crop_inputs", "distance_scale"]

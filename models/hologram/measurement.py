@@ -125,7 +125,7 @@ class CellMeasurement:
     z_min_contrast
         The plane of its least amplitude contrast; ``None`` without a distance.
     half_width
-        Half of the 90 % interval of the distance.
+        Half of the 90 % interval: of `z` where the network alone told it, else of `z_min_contrast`.
     method
         How it was found.
     reason
@@ -179,14 +179,14 @@ class FieldMeasurement:
         """
         optics = self.field.optics
         unit, area = ("um", "um2") if optics.scale_known else ("px2_per_wavelength", "px2")
-        scale = [size / optics.pixel for size in self.field.pixel]
         middle = self.z if self.z is not None else self.z_min_contrast
         told = []
         for found in self.cells:
             here = found.z if found.z is not None else found.z_min_contrast
+            row, column = self.field.frame_position(found.cell.row, found.cell.column)
             values: dict[str, Any] = {
-                "row_px": round(found.cell.row * scale[0], 2),
-                "column_px": round(found.cell.column * scale[1], 2),
+                "row_px": round(row, 2),
+                "column_px": round(column, 2),
                 f"z_{unit}": found.z,
                 f"z_min_contrast_{unit}": found.z_min_contrast,
                 f"half_width_{unit}": found.half_width,

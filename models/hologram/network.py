@@ -97,12 +97,12 @@ class DistanceNetwork:
         if not cells:
             none = np.zeros(0, np.float32)
             return Reading(none, none, none, np.zeros(0, bool))
-        inputs = cell_inputs(field, cells)
+        inputs, scale = cell_inputs(field, cells)
         parts = [self._model.run({"crops": inputs[k : k + BATCH]}) for k in range(0, len(inputs), BATCH)]
         z_dof, offset_dof, log_error = (
             np.concatenate([part[name] for part in parts]) for name in ("z_dof", "offset_dof", "log_error")
         )
-        dof = np.float32(field.dof)
+        dof = np.float32(scale * field.dof)
         inside = (z_dof >= self.range_dof[0]) & (z_dof <= self.range_dof[1])
         half = np.float32(self.factor) * np.exp(log_error)
         return Reading(z_dof * dof + np.float32(field.z), offset_dof * dof, half * dof, inside)

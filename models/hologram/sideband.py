@@ -198,14 +198,8 @@ class SidebandFilter:
             field = arrays.conj(field)
         field = field * self._factor
         radius = self.sideband.radius / self.optics.pixel
-        return Field(arrays.to_numpy(field), self.pixel, radius, self.optics)
-
-    def frame_position(self, row: float, column: float) -> tuple[float, float]:
-        """Return where a sample of the field lies in the frame, in camera pixels (row, column)."""
-        return (
-            self._top + row * self._size[0] / self.grid[0],
-            self._left + column * self._size[1] / self.grid[1],
-        )
+        first = float(self._top), float(self._left)
+        return Field(arrays.to_numpy(field), self.pixel, radius, self.optics, first=first)
 
 
 def _column_segments(first: int, count: int, width: int) -> list[tuple[Any, bool]]:

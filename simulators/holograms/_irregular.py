@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 FLATTEST, STEEPEST = 0.5, 1.5
 """Exponents of the profile: from a lens's, half an ellipsoid, to a bell's."""
-TALLEST = 0.6
+TALLEST = 0.75
 """Greatest height over the diameter."""
 MOST_GRANULES = 16
 VOLUME_SAMPLES = 241
@@ -57,7 +57,7 @@ class Irregular:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Irregular:
-        """Return a random cell: 5 … 12 µm wide, 1 … 4.5 µm high, with 0 … 16 granules, index 1.36 … 1.41."""
+        """Return a random cell: 5 … 12 µm wide, 1 … 5.5 µm high, with 0 … 16 granules, index 1.36 … 1.41."""
         diameter = float(rng.uniform(5.0, 12.0))
         lobes = tuple((float(rng.normal(0.0, 0.12 / k)), float(rng.uniform(0.0, 2.0 * np.pi))) for k in range(2, 7))
         most = sum(abs(amplitude) for amplitude, _ in lobes)
@@ -76,7 +76,7 @@ class Irregular:
             )
         return cls(
             diameter_um=diameter,
-            height_um=float(rng.uniform(1.0, min(4.5, TALLEST * diameter))),
+            height_um=float(rng.uniform(1.0, min(5.5, TALLEST * diameter))),
             exponent=float(rng.uniform(FLATTEST, STEEPEST)),
             lobes=lobes,
             granules=tuple(granules),

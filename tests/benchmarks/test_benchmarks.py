@@ -8,7 +8,7 @@ import subprocess
 import sys
 from importlib import util
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from scipy import optimize
@@ -115,38 +115,3 @@ def test_the_peer_brent_takes_the_steps_of_scipys() -> None:
     # SciPy begins at the golden section, Commons Math in the middle: from there on both close in as fast.
     assert abs(len(ours) - len(theirs)) <= 3
     assert abs(ours[-1] - theirs[-1]) <= 0.1
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(120)
-def test_every_method_of_focusing_begins_at_the_same_places_and_pays_for_all_it_does(tmp_path: Path) -> None:
-    found = tmp_path / "focus.json"
-    done = run(BENCHMARKS / "focus.py", "--quick", "--starts", "2", "--cache", tmp_path / "cache", "--json", found)
-    assert found.exists(), done.stdout + done.stderr
-    figures = json.loads(found.read_text())
-    runs: list[dict[str, Any]] = figures["runs"]
-    by_method: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for one in runs:
-        by_method.setdefault((one["method"], one["score"]), []).append(one)
-    assert {name for name, _ in by_method} == {
-        "pair, calibrated",
-        "pair",
-        "search",
-        "Brent, one-sided",
-        "Brent, two-sided",
-        "OughtaFocus",
-        "JAF(H&P)",
-    }
-    begun = {tuple((one["stage"], one["costs"], one["z_um"]) for one in own) for own in by_method.values()}
-    assert len(begun) == 1
-    for one in runs:
-        exposure_ms, settle_ms = (10.0, 50.0) if one["costs"] == "10 / 50 ms" else (100.0, 200.0)
-        least_ms = one["images"] * (exposure_ms + 10.0) + one["rests"] * settle_ms + one["compute_ms"]
-        assert one["time_ms"] >= least_ms + one["travel_um"] / 0.5 * 0.99
-        assert one["moves"] >= one["rests"]
-        assert one["compute_ms"] > 0
-    assert {row["stage"] for row in figures["rows"]} == {"ideal", "0.5 µm backlash", "jitter and drift"}
-    best = [row for row in figures["rows"] if row["best"] and row["costs"] == "10 / 50 ms"]
-    assert len(best) == 3 * 7
-    assert figures["decision"]["tiles"] == 25
-    assert ("a target was MISSED" in done.stdout) == (done.returncode == 1)

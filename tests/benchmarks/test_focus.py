@@ -155,19 +155,67 @@ def test_targets_are_those_of_the_calibrated_pair_with_the_other_beside_it(part:
     assert sum(not target["met"] for target in worse) == 3 * 4
 
 
+@dataclass(frozen=True)
+class Quick:
+    """One quick run of the benchmark: its figures, what it said, and the folder where its rendered slides are."""
+
+    folder: Path
+    figures: dict[str, Any]
+    said: str
+    code: int
+
+
+def run_quickly(folder: Path, figures: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    program = (BENCHMARKS / "focus.py", "--quick", "--starts", "2", "--cache", folder / "cache", "--json", figures)
+    command = [sys.executable, *map(str, program), *more]
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Quick:
+    folder = tmp_path_factory.mktemp("quick")
+    figures = folder / "focus.json"
+    done = run_quickly(folder, figures)
+    assert figures.exists(), done.stdout + done.stderr
+    return Quick(folder, json.loads(figures.read_text(encoding="utf-8")), done.stdout, done.returncode)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_a_quick_run_calibrates_first_and_an_interrupted_one_goes_on(tmp_path: Path) -> None:
-    found = tmp_path / "focus.json"
-    program = (BENCHMARKS / "focus.py", "--quick", "--starts", "2", "--cache", tmp_path / "cache", "--json", found)
+def test_every_method_of_focusing_begins_at_the_same_places_and_pays_for_all_it_does(quick: Quick) -> None:
+    figures = quick.figures
+    runs: list[dict[str, Any]] = figures["runs"]
+    by_method: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for one in runs:
+        by_method.setdefault((one["method"], one["score"]), []).append(one)
+    assert {name for name, _ in by_method} == {
+        "pair, calibrated",
+        "pair",
+        "search",
+        "Brent, one-sided",
+        "Brent, two-sided",
+        "OughtaFocus",
+        "JAF(H&P)",
+    }
+    begun = {tuple((one["stage"], one["costs"], one["z_um"]) for one in own) for own in by_method.values()}
+    assert len(begun) == 1
+    for one in runs:
+        exposure_ms, settle_ms = (10.0, 50.0) if one["costs"] == "10 / 50 ms" else (100.0, 200.0)
+        least_ms = one["images"] * (exposure_ms + 10.0) + one["rests"] * settle_ms + one["compute_ms"]
+        assert one["time_ms"] >= least_ms + one["travel_um"] / 0.5 * 0.99
+        assert one["moves"] >= one["rests"]
+        assert one["compute_ms"] > 0
+    assert {row["stage"] for row in figures["rows"]} == {"ideal", "0.5 µm backlash", "jitter and drift"}
+    best = [row for row in figures["rows"] if row["best"] and row["costs"] == "10 / 50 ms"]
+    assert len(best) == 3 * 7
+    assert figures["decision"]["tiles"] == 25
+    assert ("a target was MISSED" in quick.said) == (quick.code == 1)
 
-    def run(*more: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, *map(str, program), *more]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
-    done = run()
-    assert found.exists(), done.stdout + done.stderr
-    whole = json.loads(found.read_text(encoding="utf-8"))
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_a_quick_run_calibrates_first_and_an_interrupted_one_goes_on(quick: Quick, tmp_path: Path) -> None:
+    whole = quick.figures
     (camera,) = whole["calibrations"]
     told = whole["calibrations"][camera]
     assert camera == "monochrome"
@@ -180,11 +228,12 @@ def test_a_quick_run_calibrates_first_and_an_interrupted_one_goes_on(tmp_path: P
     rejected = "calibration rejected: search"
     assert told["accepted"] == (rejected not in ends)
     assert told["accepted"] or ends <= {rejected, "no focus"}
-    assert f"calibration, {camera}: {'accepted' if told['accepted'] else 'REJECTED'}" in done.stdout
+    assert f"calibration, {camera}: {'accepted' if told['accepted'] else 'REJECTED'}" in quick.said
 
     # As if it had been interrupted before the first specimen was through.
+    found = tmp_path / "focus.json"
     found.write_text(json.dumps({**whole, "runs": [], "specimens": []}), encoding="utf-8")
-    again = run("--resume")
+    again = run_quickly(quick.folder, found, "--resume")
     resumed = json.loads(found.read_text(encoding="utf-8"))
     assert resumed["calibrations"] == whole["calibrations"], again.stderr
     still = [[one["images"] for one in kept["runs"] if "drift" not in one["stage"]] for kept in (whole, resumed)]
@@ -192,9 +241,9 @@ def test_a_quick_run_calibrates_first_and_an_interrupted_one_goes_on(tmp_path: P
     assert len(resumed["runs"]) == len(whole["runs"])
 
     # All is through: nothing is run again.
-    run("--resume")
+    run_quickly(quick.folder, found, "--resume")
     assert json.loads(found.read_text(encoding="utf-8"))["runs"] == resumed["runs"]
 
-    other = run("--resume", "--calibration-slides", "2")
+    other = run_quickly(quick.folder, found, "--resume", "--calibration-slides", "2")
     assert other.returncode == 1
     assert "calibration_slides 1, not 2" in other.stderr

@@ -14,6 +14,7 @@ from scipy import ndimage
 from microscoped.drivers.micromanager import MicroManagerMicroscope, demo_config_path
 from microscoped.simulators import BrightfieldScene, BrightfieldSetup, SimulatedMicroscope, StageModel
 from microscoped.simulators.field import FieldScene
+from microscoped.simulators.holograms import BodiesParameters, HologramScene, HologramSetup
 from microscoped.simulators.measured_field import MeasuredField
 from microscoped.simulators.micromanager import build_core
 from microscoped.simulators.recorded import RecordedScene, RecordedStack
@@ -98,8 +99,15 @@ def brightfield_scene() -> BrightfieldScene:
     return BrightfieldScene(setup, cache=None)
 
 
-def before(scene: Scene) -> SimulatedMicroscope:
-    return SimulatedMicroscope(scene, StageModel(speed_um_s=400.0), pixel_size_um=0.325)
+@cache
+def hologram_scene() -> HologramScene:
+    """Two red cells before an off-axis camera."""
+    bodies = BodiesParameters(count=2, z_um=(-1.0, 1.0), border_um=0.0)
+    return HologramScene(HologramSetup(shape_px=(128, 128), bodies=bodies, seed=1))
+
+
+def before(scene: Scene, max_fps: float = 100.0) -> SimulatedMicroscope:
+    return SimulatedMicroscope(scene, StageModel(speed_um_s=400.0), pixel_size_um=0.325, max_fps=max_fps)
 
 
 def slow_stage(folder: Path) -> MicroManagerMicroscope:
@@ -135,6 +143,9 @@ CASES = [
     Case("field-in-core", lambda _: through_core(before(field_scene()))),
     Case("brightfield", lambda _: before(brightfield_scene())),
     Case("brightfield-in-core", lambda _: through_core(before(brightfield_scene()))),
+    # Holograms are computed for each frame: no faster than a busy computer can.
+    Case("hologram", lambda _: before(hologram_scene(), max_fps=20.0)),
+    Case("hologram-in-core", lambda _: through_core(before(hologram_scene(), max_fps=20.0))),
     Case("simulated-colour", lambda _: simulated(colour=True, bit_depth=8)),
     Case("simulated-colour-in-core", lambda _: through_core(simulated(colour=True, bit_depth=8))),
 ]

@@ -8,13 +8,14 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from microscoped.daemon.compose import core_settings, pair_defaults
 from microscoped.daemon.config import Config
 from microscoped.daemon.core import Now, Peer, State, step
 from microscoped.daemon.core import effects as to_do
 from microscoped.daemon.core import inputs as heard_of
+from microscoped.daemon.engines import hologram_defaults, pair_defaults
 from microscoped.daemon.protocol import Request
 from microscoped.daemon.protocol.events import FrameData
+from microscoped.daemon.settings import core_settings
 from microscoped.drivers import CameraInfo, CameraSettings, FocusDirection
 from microscoped.drivers.commands import MoveTo, Snap
 from microscoped.drivers.motion import Arrival
@@ -52,6 +53,9 @@ class FocusWorld:
         What the engine says of a pair, from the true defocus of both frames; see `exact`.
     pair
         Changes to the pair's defaults; ``None`` for a daemon without that engine.
+    hologram
+        Changes to what is known of holograms; ``None`` for a daemon without that engine. Distances are
+        `distance_per_stage` times how far the stage is above the specimen; `reads` may change what the engine says.
     """
 
     def __init__(
@@ -61,15 +65,18 @@ class FocusWorld:
         says: Says = exact,
         config: dict[str, Any] | None = None,
         pair: dict[str, Any] | None = {},  # noqa: B006 - not changed
+        hologram: dict[str, Any] | None = None,
         camera: CameraSettings | None = None,
     ) -> None:
         chosen = {section: {**values, **(config or {}).get(section, {})} for section, values in CONFIG.items()}
         parsed = Config.model_validate({**(config or {}), **chosen})
         known = pair_defaults(parsed, "0" * 64)
         defaults = "no engine reads them" if pair is None else replace(known, **pair)
-        self.start = self.state = State(
-            settings=core_settings(parsed, {}, pair=defaults), session=str(uuid.UUID(int=1)), began_ns=0
-        )
+        holograms = "no engine reads them" if hologram is None else replace(hologram_defaults(parsed), **hologram)
+        settings = core_settings(parsed, {}, pair=defaults, hologram=holograms)
+        self.start = self.state = State(settings=settings, session=str(uuid.UUID(int=1)), began_ns=0)
+        self.distance_per_stage = -1.25
+        self.reads: Callable[[float], dict[str, Any]] = lambda distance_um: {"z_min_contrast_um": distance_um}
         self.focus_um = focus_um
         self.says = says
         self.z_um = 0.0
@@ -88,8 +95,8 @@ class FocusWorld:
         self._queue: deque[to_do.Submit | to_do.Measure] = deque()
         direction = parsed.stage.focus_direction
         info = CameraInfo("Camera", 64, 64, 1, "uint16", 12)
-        settings = camera or CameraSettings(exposure_ms=10.0, auto_exposure=False)
-        self.hear(heard_of.HardwareOpened(info, settings, "Z", 0.0, FocusDirection(direction), {}))
+        chosen_camera = camera or CameraSettings(exposure_ms=10.0, auto_exposure=False)
+        self.hear(heard_of.HardwareOpened(info, chosen_camera, "Z", 0.0, FocusDirection(direction), {}))
 
     # --- what it hears ------------------------------------------------------------------------------------------------
 
@@ -147,6 +154,9 @@ class FocusWorld:
             name = self._admit(None, streamed=True, z_um=z_um, moving=moving)
             values = {"score": score, "error": 0.0, "mean": 10.0, "saturated_fraction": 0.0}
             self.hear(heard_of.MeasureEnded("sharpness", name, None, values, 1.0))
+            if "hologram" in self.state.settings.engines:
+                told = self._hologram(self.frames[name].z_um)
+                self.hear(heard_of.MeasureEnded("hologram", name, None, told, 1.0))
         return name
 
     def run(self, steps: int = 10_000) -> None:
@@ -214,6 +224,8 @@ class FocusWorld:
         if effect.engine == "sharpness":
             off = (z_um - self.focus_um) / 2.0
             values = {"score": math.exp(-(off**2)) + 0.01, "error": 1e-4, "mean": 10.0, "saturated_fraction": 0.0}
+        elif effect.engine == "hologram":
+            values = self._hologram(z_um)
         else:
             self.pairs += 1
             first_um = self.frames[effect.earlier[0]].z_um
@@ -238,6 +250,12 @@ class FocusWorld:
         self.hear(
             heard_of.MeasureEnded(effect.engine, effect.frame, effect.request, values, 5.0, earlier=effect.earlier)
         )
+
+    def _hologram(self, z_um: float) -> dict[str, Any]:
+        """What the engine says of a hologram."""
+        distance_um = (z_um - self.focus_um) * self.distance_per_stage
+        background = {"kind": "hologram", "stale": False, "why": ""}
+        return {"z_min_contrast_um": None, "reason": "", "background": background, **self.reads(distance_um)}
 
     # --- what it says -------------------------------------------------------------------------------------------------
 

@@ -10,11 +10,11 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from microscoped.daemon.compose import camera_settings, core_settings, motion_settings
 from microscoped.daemon.config import (
     Config,
     ConfigError,
     FieldConfig,
+    HologramConfig,
     MicroManagerConfig,
     RecordedConfig,
     SimulatedConfig,
@@ -22,6 +22,7 @@ from microscoped.daemon.config import (
     parse_config,
     template,
 )
+from microscoped.daemon.settings import camera_settings, core_settings, motion_settings
 from microscoped.drivers.protocols import FocusDirection
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ BAD = {
     "key that is a list": ("optics:\n  ? [a, b]\n  : 1", 2, ["key is one word"]),
     "key given twice": ("optics:\n  na: 0.5\n  na: 0.6", 3, ["'na'", "second time", "line 2"]),
     "section given twice": ("stage: {}\n\nstage: {}", 3, ["'stage'", "second time", "line 1"]),
-    "no kind": ("microscope:\n  seed: 1", 1, ["microscope.kind", "required", "micromanager, simulated"]),
+    "no kind": ("microscope:\n  seed: 1", 1, ["microscope.kind", "required", "micromanager, simulated", "hologram"]),
     "wrong kind": ("microscope:\n  kind: real", 2, ["microscope.kind", "'real'", "micromanager, simulated"]),
     "recording without a path": ("microscope:\n  kind: recorded", 1, ["microscope.path", "required"]),
     "two sources of z": (
@@ -82,6 +83,43 @@ BAD = {
         "microscope:\n  kind: field\n  path: a\n  wavelength_nm: 1\n  pixel_size_um: 1\n  n_points: 14",
         6,
         ["n_points", "14", "13"],
+    ),
+    "depths that fall": (
+        OPTICS + "microscope:\n  kind: hologram\n  depth_um: [3, -3]",
+        4,
+        ["microscope.depth_um", "[3.0, -3.0]", "must rise"],
+    ),
+    "holograms of an unknown specimen": (
+        OPTICS + "microscope:\n  kind: hologram\n  specimen: yeast",
+        4,
+        ["microscope.specimen", "'yeast'", "red_cells"],
+    ),
+    "simulated holograms without optics": ("microscope:\n  kind: hologram", 1, ["optics.na", "add them"]),
+    "an aperture that the simulated medium does not have": (
+        "optics: {na: 1.4, wavelength_nm: 550, pixel_size_um: 0.1, immersion_index: 1.515}\n"
+        "microscope:\n  kind: hologram\n  medium_index: 1.34",
+        4,
+        ["microscope.medium_index", "1.4", "below", "1.34"],
+    ),
+    "an aperture that the medium of holograms does not have": (
+        "optics: {na: 1.4, immersion_index: 1.515}\nengines:\n  hologram:\n    enabled: true\n    medium_index: 1.34",
+        5,
+        ["engines.hologram.medium_index", "1.4", "below", "1.34"],
+    ),
+    "distances that fall": (
+        "engines:\n  hologram:\n    range_um: [10, -10]",
+        3,
+        ["engines.hologram.range_um", "[10.0, -10.0]", "must rise"],
+    ),
+    "a stage that changes nothing": (
+        "engines:\n  hologram:\n    stage_per_focus: 0",
+        3,
+        ["engines.hologram.stage_per_focus", "null"],
+    ),
+    "an unknown network of holograms": (
+        "engines:\n  hologram:\n    network: resnet",
+        3,
+        ["engines.hologram.network", "'resnet'", "hologram_cells"],
     ),
     "negative aperture": ("optics:\n  na: -0.5", 2, ["optics.na", "-0.5", "greater than 0"]),
     "a condenser without aperture": ("optics:\n  condenser_na: 0", 2, ["optics.condenser_na", "0", "greater than 0"]),
@@ -195,6 +233,8 @@ def test_what_is_not_said_is_the_default(text: str) -> None:
         OPTICS + "microscope: {kind: simulated, specimen: cells, shape_px: [64, 128], stage: {backlash_um: 1}}",
         "microscope: {kind: recorded, path: a.tif, step_um: -0.5}",
         "microscope: {kind: field, path: a.npz, wavelength_nm: 633, pixel_size_um: 0.1}",
+        OPTICS + "microscope: {kind: hologram, specimen: beads, depth_um: [-1, 2], fields: 3, stage: {jitter_um: 0.1}}",
+        "engines: {hologram: {enabled: true, side: minus, range_um: [-5, 5], stage_per_focus: -1, refocus: numerical}}",
         "stage: {limits_um: [-3, 4], focus_direction: away, approach: decreasing}\nfocus: {offsets_um: {GFP: 0.5}}",
         "network: {control: 'tcp://127.0.0.1:*', events: 'tcp://localhost:1', frames: 'tcp://127.0.0.1:*'}",
         "network: {control: 'tcp://0.0.0.0:1', events: 'tcp://*:2', frames: 'tcp://[::]:3', curve: true}",
@@ -212,6 +252,8 @@ def test_relative_paths_count_from_the_file(tmp_path: Path) -> None:
     assert microscope.path == tmp_path / "stacks" / "a.tif"
     (tmp_path / "c.yaml").write_text("network: {curve: true, keys_folder: keys}", encoding="utf-8")
     assert load_config(tmp_path / "c.yaml").network.keys_folder == tmp_path / "keys"
+    (tmp_path / "c.yaml").write_text("engines: {hologram: {calibration: kept}}", encoding="utf-8")
+    assert load_config(tmp_path / "c.yaml").engines.hologram.calibration == tmp_path / "kept"
 
 
 def test_a_configuration_cannot_be_changed() -> None:
@@ -254,7 +296,7 @@ def test_the_packaged_configuration_is_the_one_of_the_repository() -> None:
 
 def test_the_packaged_configuration_holds_each_kind_of_microscope() -> None:
     kinds = {type(parse_config(text).microscope) for text in _alternatives()}
-    assert kinds == {SimulatedConfig, MicroManagerConfig, RecordedConfig, FieldConfig}
+    assert kinds == {SimulatedConfig, MicroManagerConfig, RecordedConfig, FieldConfig, HologramConfig}
 
 
 @pytest.mark.parametrize("text", _alternatives(), ids=lambda text: yaml.safe_load(text)["microscope"]["kind"])

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from microscoped.daemon.compose import Daemon, pair_engine
+from microscoped.daemon.compose import Daemon
 from microscoped.daemon.config import Config
+from microscoped.daemon.engines import pair_engine
 from microscoped.daemon.focus import light_sign
 from microscoped.daemon.microscopes import build_microscope
 from microscoped.daemon.runtime import PairEngine

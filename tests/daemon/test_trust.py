@@ -11,7 +11,6 @@ import pytest
 import zmq
 
 from microscoped.daemon.client import RequestFailedError, Scope
-from microscoped.daemon.compose import core_settings
 from microscoped.daemon.config import Config
 from microscoped.daemon.core import Now, Peer, State, step
 from microscoped.daemon.core import effects as to_do
@@ -20,6 +19,7 @@ from microscoped.daemon.core.retries import KEPT_NS, MOST_KEPT
 from microscoped.daemon.protocol import OPS, Request
 from microscoped.daemon.protocol import Scope as Rights
 from microscoped.daemon.protocol.alarms import GUIDE, AlarmCode
+from microscoped.daemon.settings import core_settings
 from microscoped.drivers import CameraInfo, CameraSettings, FocusDirection
 from microscoped.drivers.motion import Arrival
 

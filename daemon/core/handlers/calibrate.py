@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, cast
 
 from microscoped.daemon.core.arbiter import Claim, Rank
 from microscoped.daemon.core.effects import Measure
+from microscoped.daemon.core.handlers import calibrate_hologram, focus
 from microscoped.daemon.core.handlers import calibrate_report as report
-from microscoped.daemon.core.handlers import focus
 from microscoped.daemon.core.handlers.camera import keep, submit_snap
 from microscoped.daemon.core.handlers.stage import known_position, submit_move, take_stage
-from microscoped.daemon.core.state import CalibrateWork, Outcome, PairWatch
+from microscoped.daemon.core.state import CalibrateHologramWork, CalibrateWork, Outcome, PairWatch
 from microscoped.daemon.focus import Probe, Sample, propose
 from microscoped.daemon.protocol import ErrorBody, ErrorCode, RefusedError
 from microscoped.daemon.protocol.ops import Accepted, CalibrateNextParams, CalibrateRunParams, Empty, FocusRunParams
@@ -41,6 +41,9 @@ STEP_FIELD_S = 30.0
 def run(turn: Turn, ask: Ask) -> None:
     """Begin a calibration where the stage is."""
     params: CalibrateRunParams = ask.params
+    if params.what == "hologram":
+        calibrate_hologram.run(turn, ask)
+        return
     work = report.work_of(turn, params, known_position(turn))
     task = turn.new_id()
     take_stage(turn, Claim(task, ask.to.op, Rank.FOCUS_RUN))
@@ -55,6 +58,9 @@ def next_field(turn: Turn, ask: Ask) -> None:
     """Go on in the next field: somebody has moved the slide, or a simulated microscope is told to show another."""
     params: CalibrateNextParams = ask.params
     task = turn.state.tasks.get(params.task)
+    if task is not None and isinstance(task.work, CalibrateHologramWork):
+        calibrate_hologram.next_place(turn, ask, task)
+        return
     if task is None or not isinstance(task.work, CalibrateWork):
         raise RefusedError(ErrorCode.NOT_FOUND, f"no calibration {params.task!r} is under way; status lists the tasks")
     if task.work.phase != "waiting":

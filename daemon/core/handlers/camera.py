@@ -6,7 +6,15 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from microscoped.daemon.core.effects import SetTimer
-from microscoped.daemon.core.state import CalibrateWork, FocusWork, FrameWait, HoldWork, Outcome, SnapWork
+from microscoped.daemon.core.state import (
+    CalibrateHologramWork,
+    CalibrateWork,
+    FocusWork,
+    FrameWait,
+    HoldWork,
+    Outcome,
+    SnapWork,
+)
 from microscoped.daemon.protocol import ErrorCode, RefusedError
 from microscoped.daemon.protocol.instrument import CameraSettingsData
 from microscoped.daemon.protocol.ops import Accepted, CameraResult, CameraSetParams, FrameGetParams, FrameResult
@@ -60,6 +68,22 @@ def keep(turn: Turn, frame: str) -> FrameData | None:
     return found
 
 
+def pixel_size_um(turn: Turn, configured_um: float | None) -> float | None:
+    """Size of a pixel of the frames in the specimen, binning included; ``None`` where nobody knows.
+
+    Parameters
+    ----------
+    configured_um
+        Of an unbinned pixel; ``None``: what the driver says.
+    """
+    camera = turn.state.camera
+    binning = camera.settings.binning or 1
+    if configured_um is not None:
+        return configured_um * binning
+    known_um = camera.info.pixel_size_um if camera.info else None
+    return None if known_um is None else known_um * binning / camera.info_binning
+
+
 def add_snap(turn: Turn, frame: FrameData) -> None:
     """Keep a single frame, and forget the oldest one beyond what is kept."""
     frames = (*turn.state.snaps, frame)
@@ -72,14 +96,12 @@ def add_snap(turn: Turn, frame: FrameData) -> None:
 
 def _needed(turn: Turn) -> frozenset[str]:
     """Frames of pairs that may still be read: they outlast whatever else is snapped meanwhile."""
-    runs = [
-        task.work.run if isinstance(task.work, HoldWork) else task.work
-        for task in turn.state.tasks.values()
-        if isinstance(task.work, FocusWork | HoldWork)
-    ]
-    pairs = (run.pair.frames for run in runs if run is not None and run.pair is not None)
+    runs = [task.work.run if isinstance(task.work, HoldWork) else task.work for task in turn.state.tasks.values()]
+    pairs = (run.pair.frames for run in runs if isinstance(run, FocusWork) and run.pair is not None)
     calibrations = (task.work.frames for task in turn.state.tasks.values() if isinstance(task.work, CalibrateWork))
-    return frozenset(frame for frames in (*pairs, *calibrations) for frame in frames)
+    holograms = (task.work.frame for task in turn.state.tasks.values() if isinstance(task.work, CalibrateHologramWork))
+    several = frozenset(frame for frames in (*pairs, *calibrations) for frame in frames)
+    return several | frozenset(frame for frame in holograms if frame is not None)
 
 
 def add_streamed(turn: Turn, frame: FrameData) -> None:

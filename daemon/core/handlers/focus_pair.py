@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, cast
 
+from microscoped.daemon.core.handlers.camera import pixel_size_um
 from microscoped.daemon.core.state import PairWatch, PairWork
 from microscoped.daemon.focus import (
     WINDOW,
@@ -79,7 +80,7 @@ def choose(
     sign = defaults.sign if defaults.calibrated else None
     options: dict[str, JsonValue] = {
         "sign": sign or light_sign(turn.state.settings.motion.focus_direction),
-        "pixel_size_um": _pixel_size_um(turn, defaults),
+        "pixel_size_um": pixel_size_um(turn, defaults.pixel_size_um),
         "calibrated": defaults.calibrated and not _mismatch(turn, defaults, channel),
     }
     why = "asked for" if method == "pair" else "auto: there is an accepted calibration that holds here"
@@ -97,7 +98,7 @@ def _obstacle(turn: Turn, search: SearchSettings) -> tuple[ErrorCode, str] | Non
             ErrorCode.LIMIT_DIRECTION_UNKNOWN,
             "the focus direction is unknown; declare stage.focus_direction (toward_sample or away)",
         )
-    if _pixel_size_um(turn, pair) is None:
+    if pixel_size_um(turn, pair.pixel_size_um) is None:
         return ErrorCode.NOT_READY, "the size of a pixel is unknown; set optics.pixel_size_um"
     if camera.auto_exposure or camera.auto_gain:
         on = "auto_exposure" if camera.auto_exposure else "auto_gain"
@@ -127,16 +128,6 @@ def _mismatch(turn: Turn, pair: PairDefaults, channel: str | None) -> str:
     if pair.approach is not None and (side is None or side.value != pair.approach):
         return f"the calibration is for an approach with z {pair.approach}"
     return ""
-
-
-def _pixel_size_um(turn: Turn, pair: PairDefaults) -> float | None:
-    """Size of a pixel of the frames in the specimen."""
-    camera = turn.state.camera
-    binning = camera.settings.binning or 1
-    if pair.pixel_size_um is not None:
-        return pair.pixel_size_um * binning
-    known_um = camera.info.pixel_size_um if camera.info else None
-    return None if known_um is None else known_um * binning / camera.info_binning
 
 
 def ask(turn: Turn, task: str, pair: PairWork, step: ReadPair) -> None:

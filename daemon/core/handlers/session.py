@@ -18,6 +18,7 @@ from microscoped.daemon.protocol.instrument import (
     CameraStatus,
     EngineStatus,
     FocusFacts,
+    HologramFacts,
     OpticsFacts,
     StageFacts,
     StageStatus,
@@ -39,6 +40,7 @@ from microscoped.drivers.commands import ReadPosition
 
 if TYPE_CHECKING:
     from microscoped.daemon.core.inputs import StopReturned
+    from microscoped.daemon.core.state import HologramDefaults
     from microscoped.daemon.core.turn import Ask, Turn
 
 STOP_REPLY_TIMER = "stop.reply"
@@ -112,7 +114,7 @@ def status(turn: Turn, ask: Ask) -> None:
 def describe(turn: Turn, ask: Ask) -> None:
     """Answer with what this microscope is, and what is unknown."""
     state = turn.state
-    motion, optics = state.settings.motion, state.settings.optics
+    motion, optics, hologram = state.settings.motion, state.settings.optics, state.settings.hologram
     info, settings = state.camera.info, CameraSettingsData(**asdict(state.camera.settings))
     figures = OpticsFacts()
     if optics is not None:
@@ -134,8 +136,14 @@ def describe(turn: Turn, ask: Ask) -> None:
             ),
             camera=CameraFacts(**asdict(info), settings=settings) if info else None,
             focus=FocusFacts(**asdict(state.settings.focus)),
+            hologram=None if hologram is None else _hologram_facts(hologram),
+            no_hologram=state.settings.no_hologram,
         ),
     )
+
+
+def _hologram_facts(known: HologramDefaults) -> HologramFacts:
+    return HologramFacts(**{**asdict(known), "side": "plus" if known.side == 1 else "minus"})
 
 
 def snapshot(turn: Turn, ask: Ask) -> None:

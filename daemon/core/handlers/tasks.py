@@ -5,8 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from microscoped.daemon.core.effects import SetTimer
-from microscoped.daemon.core.handlers import calibrate, focus, hold, stage
-from microscoped.daemon.core.state import CalibrateWork, FocusWork, HoldWork, MoveWork, Outcome, TaskWait
+from microscoped.daemon.core.handlers import calibrate, calibrate_hologram, focus, hold, stage
+from microscoped.daemon.core.state import (
+    CalibrateHologramWork,
+    CalibrateWork,
+    FocusWork,
+    HoldWork,
+    MoveWork,
+    Outcome,
+    TaskWait,
+)
 from microscoped.daemon.core.turn import task_data
 from microscoped.daemon.protocol import ErrorBody, ErrorCode, RefusedError
 from microscoped.daemon.protocol.ops import TaskCancelParams, TaskGetParams, TaskListResult, TaskResult
@@ -62,6 +70,8 @@ def end_early(turn: Turn, task: Task, why: str) -> None:
             hold.cancel(turn, task, why)
         case CalibrateWork():
             calibrate.cancel(turn, task, why)
+        case CalibrateHologramWork():
+            calibrate_hologram.cancel(turn, task, why)
         case _:
             turn.end_task(task, Outcome("cancelled", error=ErrorBody.of(ErrorCode.CANCELLED, why)))
 

@@ -28,13 +28,14 @@ from microscoped.daemon.protocol.instrument import (
     CameraStatus,
     EngineStatus,
     FocusFacts,
+    HologramFacts,
     OpticsFacts,
     PairFacts,
     StageFacts,
     StageStatus,
 )
 from microscoped.daemon.protocol.ops import OPS, DryRun, OpClass, Scope, TopicValue
-from microscoped.daemon.protocol.outcomes import PairData
+from microscoped.daemon.protocol.outcomes import HologramOutcome, PairData
 from microscoped.daemon.protocol.schema.docstrings import meanings, summary
 from microscoped.daemon.protocol.strict_json import MAX_BYTES, MAX_DEPTH
 
@@ -63,6 +64,8 @@ PARTS: tuple[Model, ...] = (
     CameraStatus,
     EngineStatus,
     FocusFacts,
+    HologramFacts,
+    HologramOutcome,
     OpticsFacts,
     PairData,
     PairFacts,
@@ -80,7 +83,7 @@ def build() -> Node:
     """Return the document: messages under ``oneOf`` and ``$defs``, the registry under ``x-microscoped``."""
     inbound: set[Model] = {Request, *(op.params for op in OPS.values())}
     outbound: list[Model] = [Reply, Event, ErrorBody, TopicValue, DryRun]
-    outbound += [model for op in OPS.values() for model in (op.result, op.outcome) if model is not None]
+    outbound += [model for op in OPS.values() for model in (op.result, *op.outcomes)]
     outbound += [model for model, _ in TOPICS.values()]
     outbound += PARTS
     defs: Node = {}
@@ -125,6 +128,11 @@ def _registry() -> Node:
                 "params": {"$ref": REF + op.params.__name__},
                 "result": {"$ref": REF + _sent(op.result)},
                 **({"outcome": {"$ref": REF + op.outcome.__name__}} if op.outcome else {}),
+                **(
+                    {"other_outcomes": {when: {"$ref": REF + model.__name__} for when, model in op.other_outcomes}}
+                    if op.other_outcomes
+                    else {}
+                ),
             }
             for name, op in OPS.items()
         },

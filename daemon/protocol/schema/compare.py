@@ -83,6 +83,13 @@ class _Comparison:
                 yield from self._node(f"{name}.{part}", was[part], now[part], inbound=False)
             elif part in was or part in now:
                 yield Change(Level.MINOR if part in now else Level.MAJOR, f"{name}: {part} came or went")
+        others = was.get("other_outcomes", {}), now.get("other_outcomes", {})
+        for when in sorted(others[0].keys() | others[1].keys()):
+            if when in others[0] and when in others[1]:
+                yield from self._node(f"{name}.outcome ({when})", others[0][when], others[1][when], inbound=False)
+            else:
+                level = Level.MINOR if when in others[1] else Level.MAJOR
+                yield Change(level, f"{name}: the outcome for {when} came or went")
 
     def _node(self, path: str, was: Node, now: Node, *, inbound: bool) -> Iterator[Change]:
         """Compare two places of the documents."""

@@ -87,8 +87,10 @@ def train(options: TrainOptions) -> Path:
     most = max(3, recipe.draws // 100)
     kinds = {kind: min(count, most) for kind, count in variant.kinds.items()}
     fewer = {kind: max(3, count // HELD_OUT_PART) for kind, count in kinds.items()}
-    streams = [Stream(sources(bodies, (options.seed, part)), raw=raw) for part, bodies in enumerate((kinds, fewer))]
-    learn(learner, *streams, options.progress)
+    seen, held_out = (
+        Stream(sources(bodies, (options.seed, part)), raw=raw) for part, bodies in enumerate((kinds, fewer))
+    )
+    learn(learner, seen, held_out, options.progress)
     return learner.checkpoint
 
 

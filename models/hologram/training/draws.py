@@ -13,7 +13,7 @@ import numpy as np
 from microscoped.models.hologram.cells import Cell
 from microscoped.models.hologram.distance import DistanceRange, DistanceSettings, Method, cell_distances
 from microscoped.models.hologram.field import Field
-from microscoped.models.hologram.inputs import CROP, SAMPLING, crop_inputs
+from microscoped.models.hologram.inputs import CROP, SAMPLING, crop_inputs, distance_scale
 from microscoped.models.hologram.optics import HologramOptics
 from microscoped.models.hologram.training.network import HOLOGRAM_CROP
 from microscoped.simulators.holograms import CropParameters, CropSource, OffAxisOptics, body_field, draw_body
@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from microscoped.simulators.holograms import Body, BodyKind, Crops, ObjectField
+    from microscoped.simulators.holograms import Body, BodyKind, ObjectField
 
 OPTICS = OffAxisOptics()
 """The microscope of the paper: 40×/0.75, 666 nm."""
 RANGE_UM = (-15.0, 15.0)
-TRAINING = CropParameters(z_um=(-17.0, 17.0))
-"""A little beyond the range that is promised, so that its ends are no ends for the network."""
-SAMPLINGS = (0.98, 1.0, 1.02)
+TRAINING = CropParameters(z_um=(-17.0, 17.0), off_centre_um=2.0)
+"""A little beyond the range that is promised, so that its ends are no ends for the network; out of focus, cells are not
+found to a micrometre."""
+SAMPLINGS = (0.97, 1.0, 1.03)
 """Factors of `inputs.SAMPLING`: each body is rendered with one of them, as fields of other frames have them."""
 OFFSET_RANGE_UM = 2.5
 """The plane of least contrast is looked for so far to both sides of a body's middle."""
@@ -46,9 +47,9 @@ class Draw:
     crops
         Network inputs, shape (n, channels, side, side).
     z_dof
-        Distance of the body's middle, in depths of field.
+        Distance of the body's middle in the network's unit: depths of field over `inputs.distance_scale`.
     offset_dof
-        From there to the plane of least contrast; NaN where it has none.
+        From there to the plane of least contrast, in the same unit; NaN where it has none.
     """
 
     crops: NDArray[np.float32]
@@ -137,7 +138,7 @@ class Stream:
     def draw(self, rng: np.random.Generator, count: int) -> Draw:
         """Draw crops, each turned and mirrored at random: the eight symmetries of the grid."""
         share = np.bincount(rng.integers(len(self._sources), size=count), minlength=len(self._sources))
-        parts: list[tuple[Crops, NDArray[np.float32]]] = []
+        parts: list[tuple[NDArray[np.generic], NDArray[np.float32], NDArray[np.float32]]] = []
         for source, offsets, number in zip(self._sources, self._offsets, share, strict=True):
             if number:
                 crops = (
@@ -145,16 +146,20 @@ class Stream:
                     if self._raw
                     else source.draw(rng, int(number), self._parameters)
                 )
-                parts.append((crops, offsets[crops.body]))
-        values = np.concatenate([crops.values for crops, _ in parts])
+                scale = distance_scale((source.pixel_um, source.pixel_um), source.optics.cutoff_per_um)
+                if self._raw:
+                    scale = 1.0  # all raw holograms have the camera's pixels
+                unit_um = np.float32(scale * source.optics.dof_um)
+                parts.append((crops.values, crops.z_um / unit_um, offsets[crops.body] / unit_um))
+        values, z, offset = (np.concatenate(part) for part in zip(*parts, strict=True))
         for k, symmetry in enumerate(rng.integers(8, size=count)):
             turned = np.rot90(values[k], int(symmetry % 4))
             values[k] = turned.T if symmetry >= 4 else turned
         inputs = values[:, None] - np.float32(0.5) if self._raw else crop_inputs(values)
         return Draw(
             np.ascontiguousarray(inputs, np.float32),
-            np.concatenate([crops.z_um for crops, _ in parts]) / np.float32(OPTICS.dof_um),
-            np.concatenate([offset for _, offset in parts]) / np.float32(OPTICS.dof_um),
+            z,
+            offset,
         )
 
 

@@ -34,14 +34,14 @@ OUTPUTS = (
         shape=(None,),
         dtype="float32",
         meaning="distance of the body's middle from the recording plane, positive downstream, object-side",
-        unit="depths of field",
+        unit="depths of field at the nominal sampling",
     ),
     Tensor(
         name="offset_dof",
         shape=(None,),
         dtype="float32",
         meaning="how far beyond the middle the plane of least amplitude contrast lies",
-        unit="depths of field",
+        unit="depths of field at the nominal sampling",
     ),
     Tensor(
         name="log_error",

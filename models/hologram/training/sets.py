@@ -115,7 +115,7 @@ class EvaluationSet:
         for _ in range(max(1, round(part * self.crops / AT_ONCE))):
             crops = source.draw(rng, AT_ONCE, parameters)
             # One below the other; none of what is cut out of a crop reaches into the next.
-            field = as_field(crops.values.reshape(-1, SIDE), source.pixel_um)
+            field = as_field(crops.values.reshape(-1, SIDE).astype(np.complex64), source.pixel_um)
             cells = [
                 Cell(SIDE * (k + 0.5), SIDE / 2, (SIDE * k, 0, SIDE * (k + 1), SIDE), 1.0, False)
                 for k in range(AT_ONCE)

@@ -214,6 +214,14 @@ CHANGES: dict[str, tuple[Edit, Level]] = {
     "dry_run where there was none": (put("x-microscoped", "ops", "ping", "dry_run", value=True), Level.MINOR),
     "dry_run no more": (put(*OP, "dry_run", value=False), Level.MAJOR),
     "an outcome no more": (drop(*OP, "outcome"), Level.MAJOR),
+    "an outcome of another kind no more": (
+        drop("x-microscoped", "ops", "calibrate.run", "other_outcomes", "what: hologram"),
+        Level.MAJOR,
+    ),
+    "an outcome of another kind more": (
+        put(*OP, "other_outcomes", value={"relative: true": {"$ref": "#/$defs/MoveOutcome"}}),
+        Level.MINOR,
+    ),
     # parameters
     "an optional parameter more": (put(*MOVE, "properties", "speed", value={"type": "number"}), Level.MINOR),
     "a parameter less": (drop(*MOVE, "properties", "relative"), Level.MAJOR),
@@ -371,7 +379,7 @@ def test_a_version_that_is_not_released_is_written_anew_and_a_released_one_is_no
 
 
 def test_models_that_cross_the_border_are_frozen_and_closed() -> None:
-    models = {model for op in OPS.values() for model in (op.params, op.result, op.outcome) if model}
+    models = {model for op in OPS.values() for model in (op.params, op.result, *op.outcomes)}
     for model in models | {model for model, _ in TOPICS.values()}:
         config: ConfigDict = model.model_config
         assert config.get("frozen"), model

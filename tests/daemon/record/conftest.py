@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from microscoped.daemon.compose import core_settings
 from microscoped.daemon.config import Config
 from microscoped.daemon.core import Now, Peer, State, step
 from microscoped.daemon.core import effects as to_do
 from microscoped.daemon.core import inputs as heard_of
 from microscoped.daemon.protocol import ErrorBody, Request
 from microscoped.daemon.record import Facts, Journal
+from microscoped.daemon.settings import core_settings
 from microscoped.drivers import CameraInfo, CameraSettings, FocusDirection
 from microscoped.drivers.motion import Arrival
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from microscoped.daemon.client import RequestFailedError, Scope
-from microscoped.daemon.compose import Daemon, core_settings
+from microscoped.daemon.compose import Daemon
 from microscoped.daemon.config import Config
 from microscoped.daemon.core import State
 from microscoped.daemon.record import Place
+from microscoped.daemon.settings import core_settings
 from microscoped.drivers.micromanager import demo_config_path
 
 if TYPE_CHECKING:

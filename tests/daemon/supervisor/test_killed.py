@@ -17,7 +17,7 @@ import pytest
 
 from microscoped.daemon.client import RequestFailedError, Scope
 from microscoped.daemon.record import Entry, read_journal, replay_journal
-from tests.daemon.supervisor.test_processes import LIMIT_S, SIMULATED, Running, start
+from tests.daemon.supervisor.test_processes import LIMIT_S, SIMULATED, start
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ PLAN = [KILLS_OF_ONE_RUN] * (KILLS // KILLS_OF_ONE_RUN) + [KILLS % KILLS_OF_ONE_
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(60 + 15 * KILLS),
+    pytest.mark.timeout(60 + 15 * KILLS_OF_ONE_RUN),
     pytest.mark.skipif(sys.platform == "win32", reason="these tests kill processes with POSIX signals"),
 ]
 
@@ -108,38 +108,33 @@ def check_quiet(lines: Sequence[Entry]) -> None:
     assert {(state["state"], state["moving"], state["streaming"]) for state in states} == {("SAFE", False, False)}  # type: ignore[index,call-overload] # JSON
 
 
-def killed_again_and_again(running: Running, journals: Path, kills: int, moments: random.Random) -> int:
-    """Kill the child of one supervisor so many times; return how many journals have a torn end."""
-    torn = 0
-    before = set(journals.iterdir()) if journals.exists() else set()
-    child = running.child()
-    scope = running.scope()
-    for crash in range(1, kills + 1):
-        with scope:
-            told = work_until_killed(scope, child, moments)
-        (session,) = set(journals.iterdir()) - before
-        before.add(session)
-        restarted = running.child()
-        assert restarted != child
-        child, scope = restarted, running.scope()
-        check_motionless(scope, crash)
-        torn += check_journal(session, told)
-        assert scope.request("resume")["state"] in ("IDLE", "ACTIVE")
-    with scope:
-        scope.request("shutdown")
-    assert running.process.wait(LIMIT_S) == 0
-    return torn
-
-
-def test_a_killed_child_has_lost_nothing_and_comes_up_motionless(start: Start, tmp_path: Path) -> None:
-    moments = random.Random(1)  # noqa: S311 - when to kill is no secret
+@pytest.mark.parametrize(("number", "kills"), list(enumerate(PLAN, start=1)))
+def test_a_killed_child_has_lost_nothing_and_comes_up_motionless(
+    start: Start, tmp_path: Path, number: int, kills: int
+) -> None:
+    moments = random.Random(number)  # noqa: S311 - when to kill is no secret
     journals = tmp_path / "journals"
     journal: dict[str, Any] = {"folder": str(journals), "rotate_mb": 0.1}
     stage: dict[str, Any] = {**SIMULATED["stage"], "overshoot_um": 1}
     camera: dict[str, Any] = {"exposure_ms": 5, "stream_at_start": True}
     torn = 0
-    for kills in PLAN:
-        with start(journal=journal, stage=stage, camera=camera) as running:
-            torn += killed_again_and_again(running, journals, kills, moments)
-    assert len(list(journals.iterdir())) == KILLS + len(PLAN)
-    print(f"{KILLS} kills of {len(PLAN)} supervised daemons, {torn} torn ends")
+    known: set[Path] = set()
+    with start(journal=journal, stage=stage, camera=camera) as running:
+        child = running.child()
+        scope = running.scope()
+        for crash in range(1, kills + 1):
+            with scope:
+                told = work_until_killed(scope, child, moments)
+            (session,) = set(journals.iterdir()) - known
+            known.add(session)
+            restarted = running.child()
+            assert restarted != child
+            child, scope = restarted, running.scope()
+            check_motionless(scope, crash)
+            torn += check_journal(session, told)
+            assert scope.request("resume")["state"] in ("IDLE", "ACTIVE")
+        with scope:
+            scope.request("shutdown")
+        assert running.process.wait(LIMIT_S) == 0
+    assert len(list(journals.iterdir())) == kills + 1
+    print(f"{kills} kills of a supervised daemon, {torn} torn ends")

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from microscoped.daemon.compose import Daemon, core_settings
+from microscoped.daemon.compose import Daemon
 from microscoped.daemon.config import Config
 from microscoped.daemon.core import Mode, Now, Peer, State, step
 from microscoped.daemon.core import effects as to_do
 from microscoped.daemon.core import inputs as heard_of
 from microscoped.daemon.protocol import Request
+from microscoped.daemon.settings import core_settings
 from microscoped.drivers import CameraInfo, CameraSettings, FocusDirection
 from microscoped.drivers.commands import StartStream
 from microscoped.simulators import SimulatedMicroscope, StageModel

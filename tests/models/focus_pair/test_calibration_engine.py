@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,6 +55,14 @@ class Network:
         }
 
 
+@lru_cache(maxsize=160)
+def texture(field: int, blur_px: float) -> NDArray[np.float64]:
+    """What a field shows, blurred by so much; not to be changed."""
+    noise = np.random.default_rng(field).normal(0.0, 1.0, (SIDE, SIDE))
+    sharp = ndimage.gaussian_filter(noise, 1.5, mode="wrap") * 4
+    return ndimage.gaussian_filter(sharp, blur_px, mode="wrap")
+
+
 class Slide:
     """Fields whose images blur with their distance from the focus."""
 
@@ -61,12 +70,8 @@ class Slide:
         self.focus_um = focus_um
         self._rng = np.random.default_rng(7)
 
-    def texture(self, field: int) -> NDArray[np.float64]:
-        noise = np.random.default_rng(field).normal(0.0, 1.0, (SIDE, SIDE))
-        return ndimage.gaussian_filter(noise, 1.5, mode="wrap") * 4
-
     def expose(self, field: int, z_um: float) -> NDArray[np.uint16]:
-        blurred = ndimage.gaussian_filter(self.texture(field), 0.5 * abs(z_um - self.focus_um), mode="wrap")
+        blurred = texture(field, 0.5 * abs(z_um - self.focus_um))
         return (2000 + 300 * blurred + self._rng.normal(0.0, 3.0, blurred.shape)).clip(0, 4095).astype(np.uint16)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shutil
 import sys
 import tempfile
 from typing import TYPE_CHECKING, Any
@@ -384,16 +385,19 @@ class DeepCalibrating(Calibrating):
         return self.finish([self.move(3, self.slide.focus_um + way) for way in np.linspace(-15, 15, 20)])
 
 
-@pytest.fixture
-def deep(tmp_path: Path) -> tuple[DeepCalibrating, dict[str, Any]]:
-    made = DeepCalibrating(tmp_path)
-    return made, made.calibrated()
+Deep = tuple[DeepCalibrating, dict[str, Any], "Path"]
 
 
-def test_a_fine_tuned_network_is_judged_written_and_used_like_any_rung(
-    deep: tuple[DeepCalibrating, dict[str, Any]], tmp_path: Path
-) -> None:
-    made, verdict = deep
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory: pytest.TempPathFactory) -> Deep:
+    """A calibration that was accepted, its verdict and its folder; not to be changed."""
+    folder = tmp_path_factory.mktemp("deep")
+    made = DeepCalibrating(folder)
+    return made, made.calibrated(), folder
+
+
+def test_a_fine_tuned_network_is_judged_written_and_used_like_any_rung(deep: Deep) -> None:
+    made, verdict, folder = deep
     sha256 = made.artefact.sidecar.sha256
     assert verdict["accepted"], verdict["reasons"]
     assert (verdict["rung"], verdict["tuned_sha256"]) == ("deep", sha256)
@@ -406,20 +410,20 @@ def test_a_fine_tuned_network_is_judged_written_and_used_like_any_rung(
     assert correction.long is not None  # long pairs are read as shipped, with a correction of their own
     assert tuned is made.tuned
     assert not made.tuned.closed
-    assert network_path(tmp_path, sha256).exists()
-    written = load(next(tmp_path.glob("focus_pair-*.json")))
-    assert find(tmp_path, written.conditions)[0] == written
+    assert network_path(folder, sha256).exists()
+    written = load(next(folder.glob("focus_pair-*.json")))
+    assert find(folder, written.conditions)[0] == written
 
 
-def test_a_calibration_whose_network_was_altered_does_not_match_and_says_so(
-    deep: tuple[DeepCalibrating, dict[str, Any]], tmp_path: Path
-) -> None:
-    made, _ = deep
-    written = load(next(tmp_path.glob("focus_pair-*.json")))
-    path = network_path(tmp_path, made.artefact.sidecar.sha256)
+def test_a_calibration_whose_network_was_altered_does_not_match_and_says_so(deep: Deep, tmp_path: Path) -> None:
+    made, _, folder = deep
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    written = load(next(copy.glob("focus_pair-*.json")))
+    assert find(copy, written.conditions)[0] == written
+    path = network_path(copy, made.artefact.sidecar.sha256)
     for spoil in (lambda: path.write_bytes(b"x"), path.unlink):
         spoil()
-        found, why_not = find(tmp_path, written.conditions)
+        found, why_not = find(copy, written.conditions)
         assert found is None
         assert "its fine-tuned network cannot be used" in why_not
         assert "microscoped calibrate focus" in why_not
@@ -454,10 +458,8 @@ def test_a_run_that_is_dropped_keeps_nothing(tmp_path: Path) -> None:
     [{"tuned_sha256": None}, {"accepted": False}, {"rung": "head"}, {"tuned_sha256": "b"}],
     ids=["no network", "rejected", "another rung", "no hash"],
 )
-def test_a_record_names_a_network_exactly_where_one_was_accepted(
-    deep: tuple[DeepCalibrating, dict[str, Any]], tmp_path: Path, change: dict[str, Any]
-) -> None:
-    written = load(next(tmp_path.glob("focus_pair-*.json")))
+def test_a_record_names_a_network_exactly_where_one_was_accepted(deep: Deep, change: dict[str, Any]) -> None:
+    written = load(next(deep[2].glob("focus_pair-*.json")))
     content = {**written.model_dump(mode="json"), "sha256": ""}
     Calibration.model_validate(content)
     with pytest.raises(ValueError, match="tuned_sha256"):

@@ -27,7 +27,7 @@ def cell_field(pixel: float, side: int, row_um: float, column_um: float) -> Fiel
 
 def inputs_at(pixel: float, side: int) -> NDArray[np.float32]:
     field = cell_field(pixel, side, 20.0, 22.0)
-    return cell_inputs(field, [Cell(20.0 / pixel, 22.0 / pixel, (0, 0, 1, 1), 1.0, False)])
+    return cell_inputs(field, [Cell(20.0 / pixel, 22.0 / pixel, (0, 0, 1, 1), 1.0, False)])[0]
 
 
 def test_an_empty_place_is_all_zero() -> None:
@@ -57,6 +57,14 @@ def test_another_sampling_is_brought_to_the_networks(finer: float) -> None:
     assert other.shape == usual.shape
     np.testing.assert_allclose(other.sum(axis=(2, 3)), usual.sum(axis=(2, 3)), rtol=0.02, atol=0.6)
     assert np.abs(other - usual).max() < 0.15
+
+
+@pytest.mark.parametrize(("finer", "exact"), [(1.0, False), (0.98, False), (1.02, False), (1.5, True)])
+def test_the_unit_of_distances_follows_the_sampling(finer: float, exact: bool) -> None:
+    """What a crop looks like depends on z·λ/(n·pixel²) alone."""
+    field = cell_field(1 / (RADIUS * SAMPLING * finer), 110, 20.0, 22.0)
+    _, scale = cell_inputs(field, [Cell(50.0, 50.0, (0, 0, 1, 1), 1.0, False)])
+    assert scale == pytest.approx(1.0 if exact else finer**-2, rel=0.01 if exact else 1e-6)
 
 
 def test_crops_of_another_size_are_refused() -> None:

@@ -1,0 +1,97 @@
+"""The engines that look at every frame they can keep up with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from microscoped.daemon.config.section import KeyProblemError, Positive, Section
+
+
+class EngineConfig(Section):
+    """An engine that looks at every frame it can keep up with."""
+
+    enabled: bool = True
+
+
+class HologramEngineConfig(Section):
+    """What frames of an off-axis holographic microscope hold: distance and phase, of the field and of each cell.
+
+    Wavelength, aperture and pixel size are those of ``optics``. Distances are micrometres in the medium, from the
+    recording plane, positive in the direction of the light.
+
+    Parameters
+    ----------
+    enabled
+        Whether it looks at every frame.
+    medium_index
+        Refractive index of the medium round the specimen.
+    magnification
+        From specimen to camera; only camera-side distances need it.
+    side
+        Which of the two sidebands is the object wave's; ``microscoped calibrate hologram`` finds out.
+    method
+        What finds the distance: ``network``, or a classical ``search`` from coarse to fine, or all ``planes`` of the
+        range.
+    refine
+        Whether a few planes round what the network says make it exact.
+    network
+        Which one: by the kind of specimen, ``auto`` for the usual one, or ``none``: then it is searched.
+    backend
+        What runs the network (see ``docs/engines.md``).
+    range_um
+        Least and greatest distance that is searched; by default 12.5 depths of field to both sides.
+    cell_diameter_um
+        Of typical cells; by default a red cell's.
+    most_cells
+        Most cells of a frame that are measured.
+    refractive_increment
+        Of the cells' dry mass, µm³/pg.
+    refocus
+        What ``focus.hold`` with holograms does: moves the ``stage``, or refocuses each frame in the computer
+        (``numerical``) and moves nothing.
+    stage_per_focus
+        Micrometres of stage that take the plane in focus one micrometre along the light in the medium, with its sign;
+        where it is not given the calibration knows it.
+    calibration
+        Folder with the calibrations of this microscope, among them the background hologram.
+    """
+
+    enabled: bool = False
+    medium_index: Positive = 1.3345
+    magnification: Positive | None = None
+    side: Literal["plus", "minus"] = "plus"
+    method: Literal["network", "search", "planes"] = "network"
+    refine: bool = True
+    network: Literal["auto", "hologram_cells", "hologram_beads", "hologram_both", "none"] = "auto"
+    backend: Literal["auto", "onnxruntime", "tensorrt_rtx", "tensorrt", "openvino"] = "onnxruntime"
+    range_um: tuple[float, float] | None = None
+    cell_diameter_um: Positive | None = None
+    most_cells: Annotated[int, Field(ge=1, le=1_000)] = 64
+    refractive_increment: Positive = 0.18
+    refocus: Literal["stage", "numerical"] = "stage"
+    stage_per_focus: Annotated[float, Field(ge=-10, le=10)] | None = None
+    calibration: Path | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.range_um is not None and self.range_um[0] >= self.range_um[1]:
+            raise KeyProblemError("range_um", f"range_um {list(self.range_um)} must rise: [least, greatest]")
+        if self.stage_per_focus == 0:
+            raise KeyProblemError(
+                "stage_per_focus",
+                "stage_per_focus is 0, with which no move would change the focus; give null or a value",
+            )
+        return self
+
+
+class EnginesConfig(Section):
+    """The engines."""
+
+    sharpness: EngineConfig = EngineConfig()
+    hologram: HologramEngineConfig = HologramEngineConfig()
+
+
+__all__ = ["EngineConfig", "EnginesConfig", "HologramEngineConfig"]
