@@ -148,7 +148,7 @@ def odd_cell(
     found = measure_field(recorded, network=network)
     whole = field_distance(recorded).z_min_contrast
     cells = [one.cell for one in found.cells]
-    step, first = recorded.pixel[0], [place * OPTICS.pixel_um for place in reconstructor.filter.frame_position(0, 0)]
+    step, first = recorded.pixel[0], [place * OPTICS.pixel_um for place in recorded.frame_position(0, 0)]
     row, column = (here.y_um - first[0]) / step, (here.x_um - first[1]) / step
     odd = min(range(len(cells)), key=lambda k: np.hypot(cells[k].row - row, cells[k].column - column))
     alone = thin_field([PlacedBody(body, here.x_um, here.y_um, 0.0)], OPTICS, shape)

@@ -103,12 +103,15 @@ class CellPhase:
         Of the samples that belong to it, in ``optics.length_unit`` squared.
     peak_opd_nm, dry_mass_pg
         ``None`` where wavelength or scale are unknown.
+    shift
+        How far the middle of its area lies from where it was found out of focus, in samples (rows, columns).
     """
 
     peak_rad: float
     area: float
     peak_opd_nm: float | None
     dry_mass_pg: float | None
+    shift: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,7 @@ class CellMeasurement:
     Parameters
     ----------
     cell
-        Where it is.
+        Where it is: the middle of its area in focus, where its phase was measured, else as it was found.
     z
         Its geometric middle, from the recording plane, object-side, positive downstream, in the field's distance unit.
         ``None`` without a distance, and where nothing tells it from `z_min_contrast`: only the network does.
@@ -241,7 +244,7 @@ def measure_field(
     found = measure_cells(recorded, cells, within, settings, network, arrays)
     if settings.phase:
         phases = _phases(recorded, found, settings, arrays)
-        found = [replace(one, phase=phase) for one, phase in zip(found, phases, strict=True)]
+        found = [_with_phase(one, phase) for one, phase in zip(found, phases, strict=True)]
     return _summed_up(recorded, found)
 
 
@@ -349,6 +352,15 @@ def _summed_up(recorded: Field, found: Sequence[CellMeasurement]) -> FieldMeasur
     )
 
 
+def _with_phase(found: CellMeasurement, phase: CellPhase | None) -> CellMeasurement:
+    """Return a cell with its phase, at the place where that shows it."""
+    if phase is None:
+        return found
+    row, column = round(found.cell.row) + phase.shift[0], round(found.cell.column) + phase.shift[1]
+    cell = replace(found.cell, row=row, column=column)
+    return replace(found, cell=cell, phase=phase)
+
+
 def _phases(
     recorded: Field, found: Sequence[CellMeasurement], settings: MeasureSettings, arrays: ArrayBackend
 ) -> list[CellPhase | None]:
@@ -383,13 +395,16 @@ def _phase(square: Field, diameter: float, increment: float) -> CellPhase | None
         return None
     largest = 1 + int(np.argmax(np.bincount(labels.ravel())[1:]))
     mask: NDArray[np.bool_] = ndimage.binary_fill_holes(labels == largest)
+    # A cell's square has it round sample side/2, nearest to where it was found.
+    middle = ndimage.center_of_mass(mask)
+    shift = float(middle[0]) - square.shape[0] // 2, float(middle[1]) - square.shape[1] // 2
     sample = square.pixel[0] * square.pixel[1]
     wavelength = square.optics.wavelength_um
     path = None if wavelength is None else wavelength / (2.0 * math.pi)
     mass = None
     if path is not None and square.optics.scale_known:
         mass = float(phase[mask].sum(dtype=np.float64)) * path * sample / increment
-    return CellPhase(peak, float(mask.sum()) * sample, None if path is None else 1e3 * path * peak, mass)
+    return CellPhase(peak, float(mask.sum()) * sample, None if path is None else 1e3 * path * peak, mass, shift)
 
 
 __all__ = [
