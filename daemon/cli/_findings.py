@@ -46,7 +46,7 @@ def findings(config: Config, facts: Mapping[str, Any]) -> list[Finding]:
     facts
         The result of ``describe``, with ``readings_um`` (of the resting stage) and ``driver_direction``.
     """
-    return [*_optics(config, facts), *_stage(config, facts), *_camera(facts)]
+    return [*_optics(config, facts), *_stage(config, facts), *_camera(facts), *_hologram(facts)]
 
 
 def _said(section: Section, key: str) -> Source:
@@ -206,6 +206,23 @@ def _camera(facts: Mapping[str, Any]) -> list[Finding]:
         warning = f"measurements change when the camera adjusts itself; set camera.{name} to false" if on else ""
         found.append(Finding(name.replace("_", " "), value, "measured", warning))
     return found
+
+
+def _hologram(facts: Mapping[str, Any]) -> list[Finding]:
+    """Return what holograms give; nothing where none are read."""
+    told: Mapping[str, Any] | None = facts.get("hologram")
+    if told is None:
+        return []
+    scale = Finding("hologram, distances", "µm in the medium", "computed")
+    if not told["scale_known"]:
+        scale = Finding(
+            "hologram, distances", "no scale", "unknown", "set optics.wavelength_nm: distances are no micrometres else"
+        )
+    if told["stage_per_focus"] is None:
+        why = f"focus.hold by holograms cannot move the stage ({told['why_not']}): run 'microscoped calibrate hologram'"
+        return [scale, Finding("hologram, stage", "-", "unknown", "" if told["refocus"] == "numerical" else why)]
+    source: Source = "measured" if told["calibrated"] else "configured"
+    return [scale, Finding("hologram, stage", f"{told['stage_per_focus']:.3g} µm per µm of distance", source)]
 
 
 __all__ = ["Finding", "findings"]

@@ -129,3 +129,33 @@ def test_check_opens_the_microscope_and_tells(
     assert [word for word in out if word not in ended.stdout] == [], ended.stdout
     assert [word for word in err if word not in ended.stderr] == [], ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+HOLOGRAM: dict[str, Any] = {
+    "scale_known": True,
+    "stage_per_focus": 0.749,
+    "why_not": "",
+    "refocus": "stage",
+    "calibrated": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("told", "name", "source", "warning"),
+    [
+        ({}, "hologram, stage", "measured", ""),
+        ({"calibrated": False}, "hologram, stage", "configured", ""),
+        ({"stage_per_focus": None, "why_not": "there is none"}, "hologram, stage", "unknown", "calibrate hologram"),
+        ({"stage_per_focus": None, "refocus": "numerical"}, "hologram, stage", "unknown", ""),
+        ({"scale_known": False}, "hologram, distances", "unknown", "optics.wavelength_nm"),
+    ],
+)
+def test_it_says_what_holograms_give(told: dict[str, Any], name: str, source: str, warning: str) -> None:
+    found = find(parse_config(FULL), {**FACTS, "hologram": {**HOLOGRAM, **told}}, name)
+    assert found.source == source
+    assert warning in found.warning
+    assert bool(warning) == bool(found.warning)
+
+
+def test_without_holograms_it_says_nothing_of_them() -> None:
+    assert [one for one in findings(parse_config(FULL), {**FACTS, "hologram": None}) if "hologram" in one.name] == []
