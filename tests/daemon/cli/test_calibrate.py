@@ -38,6 +38,7 @@ SHOWN_BEFORE = (
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 def test_a_calibration_is_explained_made_and_judged(cli: Cli, daemon: Running, tmp_path: Path) -> None:
     with daemon(CONFIG) as (_, address):
         done = cli("calibrate", "focus", "--fields", "3", "--yes", "--address", address)
