@@ -1,0 +1,72 @@
+"""Adherent cells: from an image of the optical path difference to a table of cells (C. Allier et al. 2022)."""
+
+from microscoped.models.cells.arrow import from_arrow, to_arrow
+from microscoped.models.cells.baselines import BaselineSettings, measure_labels, seeded_growing, threshold_watershed
+from microscoped.models.cells.errors import CellsError, MapError, ScaleError, SettingsError, TableError, TimeError
+from microscoped.models.cells.heatmaps import DISC_RADIUS_UM, centre_map, disc_maps
+from microscoped.models.cells.integrate import Integral, Spread, integrate, spread, threshold_ladder
+from microscoped.models.cells.linking import Linker, LinkSettings, Motion
+from microscoped.models.cells.measures import COLUMNS, CellTable, Truth
+from microscoped.models.cells.quantities import AREA_ABOVE_NM, REFRACTIVE_INCREMENT, TYPICAL, Quantity, dry_mass_pg
+from microscoped.models.cells.reading import ReadingSettings, disc_medians, find_places, local_maxima, read_table
+from microscoped.models.cells.scores import (
+    DetectionScore,
+    Figure,
+    Pairing,
+    QuantityScore,
+    Scores,
+    pair_cells,
+    score,
+)
+from microscoped.models.cells.tiles import Tile, TileSettings, padded_shape, plan_tiles, run_tiled
+
+__all__ = [
+    "AREA_ABOVE_NM",
+    "COLUMNS",
+    "DISC_RADIUS_UM",
+    "REFRACTIVE_INCREMENT",
+    "TYPICAL",
+    "BaselineSettings",
+    "CellTable",
+    "CellsError",
+    "DetectionScore",
+    "Figure",
+    "Integral",
+    "LinkSettings",
+    "Linker",
+    "MapError",
+    "Motion",
+    "Pairing",
+    "Quantity",
+    "QuantityScore",
+    "ReadingSettings",
+    "ScaleError",
+    "Scores",
+    "SettingsError",
+    "Spread",
+    "TableError",
+    "Tile",
+    "TileSettings",
+    "TimeError",
+    "Truth",
+    "centre_map",
+    "disc_maps",
+    "disc_medians",
+    "dry_mass_pg",
+    "find_places",
+    "from_arrow",
+    "integrate",
+    "local_maxima",
+    "measure_labels",
+    "padded_shape",
+    "pair_cells",
+    "plan_tiles",
+    "read_table",
+    "run_tiled",
+    "score",
+    "seeded_growing",
+    "spread",
+    "threshold_ladder",
+    "threshold_watershed",
+    "to_arrow",
+]
