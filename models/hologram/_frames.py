@@ -16,6 +16,8 @@ SMALLEST_SIDE = 64
 """Fewest rows and columns of a hologram."""
 SATURATED_MOST = 0.05
 """Part of the pixels that may be at the camera's greatest value."""
+SATURATED_FEWEST = 16
+"""So few pixels at a frame's greatest value are its brightest ones, not clipped."""
 GREY_TOLERANCE = 2.0
 """Mean difference of colour channels, in parts of 255 of the range, up to which a frame counts as grey."""
 
@@ -84,6 +86,18 @@ def check_light(frame: NDArray[np.generic]) -> None:
         )
 
 
+def saturated_pixels(frame: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Return where the camera was at its greatest value, (row, column), shape (pixels, 2); none where too few were.
+
+    Parameters
+    ----------
+    frame
+        Shape (height, width).
+    """
+    places = np.argwhere(frame == frame.max())
+    return (places if len(places) >= SATURATED_FEWEST else places[:0]).astype(np.float32)
+
+
 def fast_even(size: int) -> int:
     """Return the least even size, at least this one, whose transform is fast."""
     fast = int(scipy.fft.next_fast_len(size))
@@ -105,4 +119,5 @@ __all__ = [
     "fast_even",
     "fast_even_below",
     "monochrome",
+    "saturated_pixels",
 ]

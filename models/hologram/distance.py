@@ -98,6 +98,8 @@ class Abstention(enum.StrEnum):
     """The amplitude's contrast has no clear minimum."""
     EDGE = "edge"
     """The least contrast is at an end of the range: the specimen lies beyond."""
+    SATURATED = "saturated"
+    """Round the cell the camera is at its greatest value, where fringes are cut off: lower the exposure."""
     UNSURE = "unsure"
     """The network expects a large error, and nothing checks it."""
 

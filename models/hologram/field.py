@@ -40,6 +40,9 @@ class Field:
     first
         Where its first sample lies in the frame, (row, column) in camera pixels: frames are cut to a size that is fast
         to transform.
+    saturated
+        Where the camera was at its greatest value, in samples of this field (row, column), shape (pixels, 2); ``None``
+        where that is unknown.
     """
 
     values: NDArray[np.complex64]
@@ -48,6 +51,7 @@ class Field:
     optics: HologramOptics
     z: float = 0.0
     first: tuple[float, float] = (0.0, 0.0)
+    saturated: NDArray[np.float32] | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -63,6 +67,21 @@ class Field:
         """Return where a sample lies in the frame, in camera pixels (row, column)."""
         scale = [size / self.optics.pixel for size in self.pixel]
         return self.first[0] + row * scale[0], self.first[1] + column * scale[1]
+
+    def saturated_share(self, box: tuple[int, int, int, int]) -> float:
+        """Return what part of the camera's pixels in a box of samples was at the greatest value.
+
+        Parameters
+        ----------
+        box
+            First row and column, and those after the last.
+        """
+        if self.saturated is None or not len(self.saturated):
+            return 0.0
+        rows, columns = self.saturated.T
+        inside = (rows >= box[0]) & (rows < box[2]) & (columns >= box[1]) & (columns < box[3])
+        sample = self.pixel[0] * self.pixel[1] / self.optics.pixel**2
+        return float(inside.sum()) / max(1.0, (box[2] - box[0]) * (box[3] - box[1]) * sample)
 
     def at(self, values: NDArray[np.complex64], z: float | None = None) -> Field:
         """Return this field with other values, and of another plane."""

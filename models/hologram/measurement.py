@@ -45,6 +45,8 @@ CELL_EDGE = 0.15
 """Phase over a cell's greatest, from which a sample belongs to the cell."""
 CELL_EDGE_LEAST_RAD = 0.1
 """And at least this phase."""
+SATURATED_MOST = 0.005
+"""Part of the camera's pixels round a cell that may be saturated."""
 UNSURE_DOF = 1.0
 """Half width of the interval in depths of field from which the network's reading alone is no answer."""
 NORMAL_MAD = 1.4826
@@ -256,7 +258,30 @@ def measure_cells(
     network: DistanceNetwork | None = None,
     arrays: ArrayBackend = SCIPY,
 ) -> list[CellMeasurement]:
-    """Return the distances of cells, without their phases; parameters as of `measure_field`."""
+    """Return the distances of cells, without their phases; parameters as of `measure_field`.
+
+    A cell round which more than 0.5 % of the camera's pixels are saturated has none: a bead or a round cell is a lens,
+    and where its focus falls on the camera the fringes are cut off. What is read there may be wrong by all of the
+    range, without any other sign of it.
+    """
+    clipped = [recorded.saturated_share(cell.box) > SATURATED_MOST for cell in cells]
+    good = [cell for cell, bad in zip(cells, clipped, strict=True) if not bad]
+    found = iter(_measure_cells(recorded, good, within, settings, network, arrays))
+    return [
+        CellMeasurement(cell, None, None, None, settings.method, Abstention.SATURATED) if bad else next(found)
+        for cell, bad in zip(cells, clipped, strict=True)
+    ]
+
+
+def _measure_cells(
+    recorded: Field,
+    cells: Sequence[Cell],
+    within: DistanceRange,
+    settings: MeasureSettings,
+    network: DistanceNetwork | None,
+    arrays: ArrayBackend,
+) -> list[CellMeasurement]:
+    """Measure cells of which the camera has all fringes."""
     method = settings.method
     if network is None and method in (DistanceMethod.NETWORK, DistanceMethod.NETWORK_REFINED):
         method = DistanceMethod.SEARCH

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from microscoped.models.hologram._frames import check_light, monochrome
+from microscoped.models.hologram._frames import check_light, monochrome, saturated_pixels
 from microscoped.models.hologram.arrays import SCIPY
 from microscoped.models.hologram.background import Background
 from microscoped.models.hologram.errors import BackgroundError, FrameChangedError, NoSidebandError
@@ -143,7 +143,9 @@ class Reconstructor:
                 f"least {COHERENCE_LEAST:g}); check that the reference beam is open, or find the sideband again if it "
                 "was moved"
             )
-        return field.at(normalised(field.values))
+        scale = [size / field.optics.pixel for size in field.pixel]
+        saturated = (saturated_pixels(frame) - np.array(field.first, np.float32)) / np.array(scale, np.float32)
+        return replace(field, values=normalised(field.values), saturated=saturated)
 
 
 def coherence(values: NDArray[np.complex64]) -> float:

@@ -100,7 +100,10 @@ def export(options: ExportOptions) -> Path:
     if not noted.exists():
         raise ValueError(f"{noted}: is missing; it says beside the checkpoint which variant was trained")
     name = json.loads(noted.read_text(encoding="utf-8"))["variant"]
-    return export_checkpoint(options.checkpoint, options.folder, VARIANTS[name].title, f"hologram_{name}").path
+    variant = VARIANTS[name]
+    return export_checkpoint(
+        options.checkpoint, options.folder, variant.title, list(variant.kinds), f"hologram_{name}"
+    ).path
 
 
 __all__ = ["VARIANTS", "evaluate", "export", "train"]

@@ -6,7 +6,7 @@ import datetime
 import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from microscoped.models.hologram.distance import DistanceRange
 from microscoped.models.hologram.measurement import DistanceMethod, MeasureSettings, measure_cells
 from microscoped.models.hologram.network import DistanceNetwork
 from microscoped.models.hologram.training.draws import OPTICS, RANGE_UM
-from microscoped.models.hologram.training.sets import SETS, evaluation_set
+from microscoped.models.hologram.training.sets import SETS, calibration_set, evaluation_set
 from microscoped.models.runtimes import load_artefact, open_model
 
 if TYPE_CHECKING:
@@ -70,25 +70,24 @@ class Results:
 def evaluate(options: EvaluateOptions) -> Mapping[str, JsonValue]:
     """Score an artefact; see `microscoped.models.training.Training`.
 
-    The network's own interval is given its factor on the set ``calibration``. Every run is added to
+    The network's own interval is given its factor on whole holograms of other bodies. Every run is added to
     ``evaluations.jsonl`` in the folder, with the hash of the weights. ``fields`` is of 40: 4 takes a tenth of each set.
     """
-    names = list(options.splits) or [known.name for known in SETS if known.name != "calibration"]
+    names = list(options.splits) or [known.name for known in SETS if not known.name.startswith("calibration")]
     chosen = [evaluation_set(name) for name in names]
     artefact = load_artefact(options.artefact)
     part = 1.0 if options.fields is None else min(1.0, options.fields / 40.0)
     report: dict[str, Any] = {}
     with open_model(artefact, "onnxruntime", threads=1) as model:
         network = DistanceNetwork(model, artefact)
-        fixing = measured(evaluation_set("calibration"), DistanceMethod.NETWORK, network, part, options.progress)
+        held_back = calibration_set(cast("list[str]", artefact.sidecar.training["kinds"]))
+        fixing = measured(held_back, DistanceMethod.NETWORK, network, part, options.progress)
         known = np.isfinite(fixing.half_um) & np.isfinite(fixing.z_um)
         factor = network.factor
         if known.any():
             factor *= float(np.percentile(np.abs(fixing.z_um[known]) / fixing.half_um[known], 90))
         report["calibration"] = {"interval_factor": factor}
         for one in chosen:
-            if one.name == "calibration":
-                continue
             report[one.name] = {
                 method.value: summary(
                     measured(one, method, network, part, options.progress),

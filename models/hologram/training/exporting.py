@@ -6,7 +6,7 @@ import json
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ from microscoped.models.hologram.training.draws import OPTICS, TRAINING
 from microscoped.models.hologram.training.network import Architecture, DistanceNet
 from microscoped.models.learning import CURVE
 from microscoped.models.runtimes import Artefact, BatchProfile, Sidecar, Tensor, sha256_of, write_artefact
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 OPSET = 20
 BATCH = BatchProfile(min=1, opt=16, max=256)
@@ -96,7 +99,12 @@ def to_onnx(network: DistanceNet) -> bytes:
 
 
 def export_checkpoint(
-    checkpoint: Path, folder: Path, bodies: str, name: str, scores: dict[str, Any] | None = None
+    checkpoint: Path,
+    folder: Path,
+    bodies: str,
+    kinds: Sequence[str],
+    name: str,
+    scores: dict[str, Any] | None = None,
 ) -> Artefact:
     """Write ``NAME.onnx`` and ``NAME.json``.
 
@@ -106,8 +114,8 @@ def export_checkpoint(
         From training.
     folder
         Where they go.
-    bodies
-        What it was trained on, for people.
+    bodies, kinds
+        What it was trained on, for people and for programs.
     name
         Of the files.
     scores
@@ -142,6 +150,7 @@ def export_checkpoint(
         sha256=sha256_of(onnx),
         training={
             "bodies": bodies,
+            "kinds": list(kinds),
             "architecture": data["architecture"],
             "recipe": data["recipe"],
             "draws": data["draws"],

@@ -22,7 +22,7 @@ from microscoped.simulators.holograms import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from numpy.typing import NDArray
 
@@ -173,7 +173,8 @@ def _paired(field: Field, found: list[Cell], scene: HologramScene, number: int) 
 
 
 SETS = (
-    EvaluationSet("calibration", "red_cell", 200, 3200, 0),
+    EvaluationSet("calibration", "red_cell", 0, 0, 0, frames=40),
+    EvaluationSet("calibration_beads", "bead", 0, 0, 7, frames=40),
     EvaluationSet("red_cells", "red_cell", 400, 6400, 1),
     EvaluationSet("beads", "bead", 100, 3200, 2),
     EvaluationSet("spherocytes", "spherocyte", 40, 1920, 3, render=multislice_body_field),
@@ -181,7 +182,12 @@ SETS = (
     EvaluationSet("frames", "red_cell", 0, 0, 5, frames=40),
     EvaluationSet("focus", "red_cell", 200, 1280, 6, z_um=(-0.25, 0.25)),
 )
-"""``calibration`` fixes the factor of the interval, and is not scored."""
+"""The first two fix the factor of the interval, for networks of cells and of beads alone, and are not scored."""
+
+
+def calibration_set(kinds: Collection[str]) -> EvaluationSet:
+    """Return the set that fixes the interval of a network which was trained on these kinds of bodies."""
+    return evaluation_set("calibration_beads" if set(kinds) == {"bead"} else "calibration")
 
 
 def evaluation_set(name: str) -> EvaluationSet:
@@ -198,4 +204,4 @@ def evaluation_set(name: str) -> EvaluationSet:
     raise ValueError(f"split {name!r}: there are {', '.join(known.name for known in SETS)}")
 
 
-__all__ = ["SETS", "EvaluationSet", "Truth", "evaluation_set"]
+__all__ = ["SETS", "EvaluationSet", "Truth", "calibration_set", "evaluation_set"]

@@ -188,3 +188,20 @@ def test_an_empty_field_has_a_reason_and_no_distance(bench: type[Bench]) -> None
     assert measured.cells == ()
     assert measured.z_min_contrast is None
     assert measured.reason is Abstention.EMPTY
+
+
+def test_a_cell_whose_fringes_the_camera_cuts_off_has_no_distance_and_the_others_have(bench: type[Bench]) -> None:
+    scene = bench(cells=tuple((row, column, z) for (row, column), z in zip(PLACES, DEPTHS, strict=True)))
+    frame = scene.frame().copy()
+    row, column = (round(256 + place / scene.optics.pixel) for place in PLACES[1])
+    part = frame[row - 20 : row + 20, column - 20 : column + 20]
+    part[part > np.percentile(part, 90)] = frame.max()
+    measured = measure_field(Reconstructor.prepare(frame, scene.optics)(frame), MeasureSettings(), Oracle())  # type: ignore[arg-type]
+    reasons = depths(measured.field, [(one.cell, one.reason) for one in measured.cells])  # type: ignore[misc]
+    assert reasons == {2.0: None, 5.0: Abstention.SATURATED, -3.0: None}
+    assert measured.z_min_contrast is not None
+
+
+def test_a_few_brightest_pixels_are_not_saturated(recorded: Field) -> None:
+    assert recorded.saturated is not None
+    assert recorded.saturated_share((0, 0, *recorded.shape)) < 1e-3
