@@ -144,7 +144,8 @@ class Reconstructor:
                 "was moved"
             )
         scale = [size / field.optics.pixel for size in field.pixel]
-        saturated = (saturated_pixels(frame) - np.array(field.first, np.float32)) / np.array(scale, np.float32)
+        places = saturated_pixels(frame) - np.array(field.first, np.float32)
+        saturated = np.asarray(places / np.array(scale, np.float32), np.float32)
         return replace(field, values=normalised(field.values), saturated=saturated)
 
 
