@@ -7,6 +7,7 @@ be captured as a CUDA graph.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -35,6 +36,21 @@ def _conv(x: Sequence[Value], a: Mapping[str, Any], torch: Any) -> Value:  # noq
     bias = x[2] if len(x) > 2 else None
     strides, dilations = a.get("strides", [1, 1]), a.get("dilations", [1, 1])
     return torch.nn.functional.conv2d(image, x[1], bias, strides, padding, dilations, a.get("group", 1))
+
+
+def _max_pool(x: Sequence[Value], a: Mapping[str, Any], torch: Any) -> Value:  # noqa: ANN401
+    padding, before = _symmetric(a.get("pads"))
+    image = torch.nn.functional.pad(x[0], before, value=-math.inf) if before else x[0]
+    kernel = a["kernel_shape"]
+    strides, dilations = a.get("strides", [1, 1]), a.get("dilations", [1, 1])
+    ceil = bool(a.get("ceil_mode", 0))
+    return torch.nn.functional.max_pool2d(image, kernel, strides, padding, dilations, ceil)
+
+
+def _reshape(x: Sequence[Value], a: Mapping[str, Any], torch: Any) -> Value:  # noqa: ANN401
+    # A size of 0 stands for that of the input, unless the operator says that it means none.
+    shape = [x[0].shape[k] if size == 0 and not a.get("allowzero", 0) else int(size) for k, size in enumerate(x[1])]
+    return x[0].reshape(shape)
 
 
 def _clip(x: Sequence[Value], a: Mapping[str, Any], torch: Any) -> Value:  # noqa: ANN401
@@ -103,9 +119,11 @@ OPERATORS: Mapping[str, Operator] = {
     "Gather": _gather,
     "Gemm": _gemm,
     "GlobalAveragePool": lambda x, a, torch: x[0].mean(dim=(2, 3), keepdim=True),
+    "MaxPool": _max_pool,
     "Mul": lambda x, a, torch: x[0] * x[1],
     "ReduceMean": _mean,
     "Relu": lambda x, a, torch: torch.relu(x[0]),
+    "Reshape": _reshape,
     "Shape": lambda x, a, torch: np.array(x[0].shape[a.get("start", 0) :], np.int64),
     "Slice": _slice,
     "Sub": lambda x, a, torch: x[0] - x[1],

