@@ -109,7 +109,7 @@ def test_every_hologram_is_measured_and_its_distance_follows_the_stage(start: Ca
     medians = {}
     for z_um in (2.0, -1.0):
         rig.scope.run("stage.move", z_um=z_um)
-        found = [one["values"] for one in measured(rig, 6) if one["z_um"] == pytest.approx(z_um, abs=0.02)]
+        found = [one["values"] for one in measured(rig, 6) if one["z_um"] == pytest.approx(z_um, abs=0.1)]
         assert len(found) >= 3
         assert all(values["count"] >= 2 and values["reason"] == "" for values in found)
         inner = [cell for values in found for cell in values["cells"] if not cell["border"] and not cell["reason"]]

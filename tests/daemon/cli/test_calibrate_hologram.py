@@ -19,7 +19,7 @@ microscope:
   count: 9
   depth_um: [-1.5, 1.5]
   seed: 12
-  shape_px: [400, 400]
+  shape_px: [512, 512]
   stage: {start_um: 1, focus_direction: toward_sample, backlash_um: 0.3, settle_ms: 1, speed_um_s: 5000}
 optics: {objective: 40x/0.75, na: 0.75, wavelength_nm: 666, pixel_size_um: 0.1465}
 stage: {limits_um: [-30, 30], focus_direction: toward_sample, overshoot_um: 1, settle_ms: 0}
@@ -54,7 +54,7 @@ def test_a_calibration_is_explained_made_drawn_and_judged(cli: Cli, daemon: Runn
         assert words.count("●") == 7
         scale = re.search(r"scale: ([0-9.]+) µm of focus per µm of stage", words)
         assert scale is not None
-        assert float(scale[1]) == pytest.approx(1.3345, rel=0.02)  # of three cells
+        assert float(scale[1]) == pytest.approx(1.3345, rel=0.02)
         assert "distances rise as the stage's coordinate rises" in words
         assert "sideband: plus, as stage steps have shown" in words
         assert "accepted: it holds from now on" in words
