@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from microscoped.daemon.config import Config
     from microscoped.models import Engine
     from microscoped.models.focus_pair.calibration import Calibration
+    from microscoped.models.hologram import ArrayBackend
     from microscoped.models.hologram.calibration import HologramCalibration, HologramCalibrationEngine
     from microscoped.models.hologram.engine import HologramEngine, HologramEngineSettings
     from microscoped.models.hologram.network import DistanceNetwork
@@ -289,7 +290,7 @@ def hologram_engine(config: Config) -> tuple[HologramEngine, HologramCalibration
     defaults, found = _hologram_calibrated(config)
     settings = hologram_settings(config, Side(defaults.side))
     background = found.background if found is not None else None
-    engine = HologramEngine(settings, network, background)
+    engine = HologramEngine(settings, network, background, _transforms(config))
 
     def learn(learned: HologramCalibration) -> None:
         read = replace(settings.reconstruction, side=learned.side)
@@ -303,6 +304,19 @@ def hologram_engine(config: Config) -> tuple[HologramEngine, HologramCalibration
         immersion_index=config.optics.immersion_index,
     )
     return engine, HologramCalibrationEngine(setup, network, background, learn), defaults
+
+
+def _transforms(config: Config) -> ArrayBackend:
+    """What transforms fields: the GPU where one runs the network and torch finds it, else the processor."""
+    from microscoped.models.hologram import SCIPY, ArraysMissingError, torch_arrays
+
+    if config.engines.hologram.backend not in ("auto", "tensorrt_rtx", "tensorrt"):
+        return SCIPY
+    try:
+        return torch_arrays()
+    except ArraysMissingError as error:
+        log.info("fields of holograms are transformed on the processor: %s", error)
+        return SCIPY
 
 
 def hologram_settings(config: Config, side: Side) -> HologramEngineSettings:

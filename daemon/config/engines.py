@@ -40,7 +40,8 @@ class HologramEngineConfig(Section):
     network
         Which one: by the kind of specimen, ``auto`` for the usual one, or ``none``: then it is searched.
     backend
-        What runs the network (see ``docs/engines.md``).
+        What runs the network (see ``docs/engines.md``). With one that may run on a GPU, fields are transformed there,
+        too, where torch finds it.
     range_um
         Least and greatest distance that is searched; by default 12.5 depths of field to both sides.
     cell_diameter_um

@@ -14,7 +14,7 @@ from microscoped.daemon.engines import hologram_engine, hologram_settings
 from microscoped.daemon.microscopes import build_microscope
 from microscoped.daemon.protocol.events import MeasureData
 from microscoped.daemon.protocol.outcomes import HoldOutcome
-from microscoped.models.hologram import HologramOptics, Side
+from microscoped.models.hologram import ArraysMissingError, HologramOptics, Side, torch_arrays
 from microscoped.models.hologram.calibration import (
     BackgroundRecord,
     Conditions,
@@ -345,3 +345,14 @@ def test_optics_whose_fringes_the_camera_cannot_see_are_refused(optics: dict[str
     config = Config.model_validate({**HOLOGRAPHIC, "optics": {**HOLOGRAPHIC["optics"], **optics}})
     with pytest.raises(ValueError, match=says):
         build_microscope(config)
+
+
+def test_where_no_gpu_is_found_fields_are_transformed_on_the_processor(caplog: pytest.LogCaptureFixture) -> None:
+    try:
+        torch_arrays()
+    except ArraysMissingError:
+        with caplog.at_level("INFO", "microscoped"):
+            assert not isinstance(hologram_engine(configured(backend="auto")), str)
+        assert "transformed on the processor" in caplog.text
+    else:
+        pytest.skip("there is a GPU")
