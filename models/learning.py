@@ -1,5 +1,7 @@
 """How every network here is trained: Adam with decoupled decay, a cosine schedule, averaged weights, checkpoints.
 
+And how what was trained becomes an ONNX file.
+
 Needs the extra ``train``; only training code imports it.
 """
 
@@ -9,8 +11,11 @@ import copy
 import json
 import math
 import os
+import tempfile
 import time
+import warnings
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
@@ -18,14 +23,15 @@ from torch import nn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from torch import Tensor
 
+    from microscoped.models import runtimes
     from microscoped.models.training import Progress
 
 CHECKPOINT = "checkpoint.pt"
 CURVE = "curve.jsonl"
+OPSET = 20
 GRADIENT_MOST = 5.0
 """Norm to which longer gradients are cut."""
 
@@ -219,4 +225,66 @@ class Learner(Generic[Network]):
             progress.update(self.draws, self.recipe.draws, train_mean_dof=error, **figures)
 
 
-__all__ = ["CHECKPOINT", "CURVE", "Learner", "Recipe", "estimate_loss"]
+def to_onnx(
+    network: nn.Module,
+    example: tuple[Tensor, ...],
+    inputs: Sequence[runtimes.Tensor],
+    outputs: Sequence[runtimes.Tensor],
+    batch: runtimes.BatchProfile,
+) -> bytes:
+    """Return a network as one ONNX file with a free batch size.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode.
+    example
+        What it takes, two of each.
+    inputs, outputs, batch
+        As in the sidecar.
+    """
+    free = torch.export.Dim("n", min=batch.min, max=batch.max)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            network,
+            example,
+            dynamo=True,
+            dynamic_shapes=({0: free},) * len(example),
+            input_names=[tensor.name for tensor in inputs],
+            output_names=[tensor.name for tensor in outputs],
+            opset_version=OPSET,
+            external_data=False,
+            verbose=False,
+        )
+    if program is None:
+        raise RuntimeError("torch.onnx.export gave no program")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        program.save(path)
+        return path.read_bytes()
+
+
+def training_facts(checkpoint: Path, data: Mapping[str, Any], network: nn.Module) -> dict[str, Any]:
+    """Return what a sidecar says of the training.
+
+    Parameters
+    ----------
+    checkpoint, data
+        The file, beside which the learning curve lies, and what it holds.
+    network
+        The network of it.
+    """
+    curve = checkpoint.with_name(CURVE)
+    points = [json.loads(line) for line in curve.read_text(encoding="utf-8").splitlines()] if curve.exists() else []
+    return {
+        "architecture": data["architecture"],
+        "recipe": data["recipe"],
+        "draws": data["draws"],
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "curve": points,
+        "torch": str(torch.__version__),
+    }
+
+
+__all__ = ["CHECKPOINT", "CURVE", "OPSET", "Learner", "Recipe", "estimate_loss", "to_onnx", "training_facts"]

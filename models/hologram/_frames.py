@@ -54,13 +54,17 @@ def monochrome(frame: NDArray[np.generic]) -> NDArray[np.generic]:
     return frame
 
 
-def check_light(frame: NDArray[np.generic]) -> None:
-    """Refuse a frame without fringes for want or excess of light.
+def check_light(frame: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Refuse a frame without fringes for want or excess of light; return where it is saturated.
 
     Parameters
     ----------
     frame
         Shape (height, width).
+
+    Returns
+    -------
+    Where pixels are at the greatest value, (row, column), shape (pixels, 2); none where too few are there.
 
     Raises
     ------
@@ -78,24 +82,16 @@ def check_light(frame: NDArray[np.generic]) -> None:
         raise ConstantFrameError(
             f"frame: all pixels are {greatest}; check shutter, laser and exposure: nothing can be reconstructed"
         )
-    share = float(np.count_nonzero(frame == greatest)) / frame.size
+    clipped = frame == greatest
+    count = int(np.count_nonzero(clipped))
+    share = count / frame.size
     if share > SATURATED_MOST:
         raise SaturatedFrameError(
             f"frame: {share:.0%} of the pixels are at the greatest value, {greatest}; at most {SATURATED_MOST:.0%} "
             "may be: shorten exposure_ms or dim the laser"
         )
-
-
-def saturated_pixels(frame: NDArray[np.generic]) -> NDArray[np.float32]:
-    """Return where the camera was at its greatest value, (row, column), shape (pixels, 2); none where too few were.
-
-    Parameters
-    ----------
-    frame
-        Shape (height, width).
-    """
-    places = np.argwhere(frame == frame.max())
-    return (places if len(places) >= SATURATED_FEWEST else places[:0]).astype(np.float32)
+    places = np.argwhere(clipped) if count >= SATURATED_FEWEST else np.zeros((0, 2))
+    return places.astype(np.float32)
 
 
 def fast_even(size: int) -> int:
@@ -119,5 +115,4 @@ __all__ = [
     "fast_even",
     "fast_even_below",
     "monochrome",
-    "saturated_pixels",
 ]

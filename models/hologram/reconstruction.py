@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from microscoped.models.hologram._frames import check_light, monochrome, saturated_pixels
+from microscoped.models.hologram._frames import check_light, monochrome
 from microscoped.models.hologram.arrays import SCIPY
 from microscoped.models.hologram.background import Background
 from microscoped.models.hologram.errors import BackgroundError, FrameChangedError, NoSidebandError
@@ -133,7 +133,7 @@ class Reconstructor:
             There are no fringes where the carrier was.
         """
         frame = monochrome(frame)
-        check_light(frame)
+        clipped = check_light(frame)
         field = self._whole(frame)
         share = coherence(field.values)
         if share < COHERENCE_LEAST:
@@ -144,7 +144,7 @@ class Reconstructor:
                 "was moved"
             )
         scale = [size / field.optics.pixel for size in field.pixel]
-        places = saturated_pixels(frame) - np.array(field.first, np.float32)
+        places = clipped - np.array(field.first, np.float32)
         saturated = np.asarray(places / np.array(scale, np.float32), np.float32)
         return replace(field, values=normalised(field.values), saturated=saturated)
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
-import warnings
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
+from microscoped.models import learning
 from microscoped.models.focus_pair.engine import DELTA_RANGE_DOF
 from microscoped.models.focus_pair.optics import CHARACTER_WIDTH
 from microscoped.models.focus_pair.preprocess import DEVIATION_FLOOR, TILE, WORKING_SAMPLING
 from microscoped.models.focus_pair.spectra import WIDTH
 from microscoped.models.focus_pair.training.draws import FIRST_RANGE_DOF
 from microscoped.models.focus_pair.training.network import FEATURES, Architecture, FocusNetwork
-from microscoped.models.learning import CURVE
 from microscoped.models.runtimes import Artefact, BatchProfile, Sidecar, Tensor, sha256_of, write_artefact
 
-OPSET = 20
+if TYPE_CHECKING:
+    from pathlib import Path
+
 BATCH = BatchProfile(min=1, opt=25, max=256)
 INPUTS = (
     Tensor(
@@ -104,26 +101,7 @@ def to_onnx(network: FocusNetwork) -> bytes:
         torch.zeros(2, WIDTH),
         torch.zeros(2, CHARACTER_WIDTH),
     )
-    batch = torch.export.Dim("n", min=BATCH.min, max=BATCH.max)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            network,
-            example,
-            dynamo=True,
-            dynamic_shapes=({0: batch},) * len(example),
-            input_names=[tensor.name for tensor in INPUTS],
-            output_names=[tensor.name for tensor in OUTPUTS],
-            opset_version=OPSET,
-            external_data=False,
-            verbose=False,
-        )
-    if program is None:
-        raise RuntimeError("torch.onnx.export gave no program")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "network.onnx"
-        program.save(path)
-        return path.read_bytes()
+    return learning.to_onnx(network, example, INPUTS, OUTPUTS, BATCH)
 
 
 def export_checkpoint(
@@ -144,8 +122,6 @@ def export_checkpoint(
     """
     network, data = load_checkpoint(checkpoint)
     onnx = to_onnx(network)
-    curve = checkpoint.with_name(CURVE)
-    points = [json.loads(line) for line in curve.read_text(encoding="utf-8").splitlines()] if curve.exists() else []
     sidecar = Sidecar(
         name=name,
         version="1",
@@ -162,12 +138,7 @@ def export_checkpoint(
         },
         sha256=sha256_of(onnx),
         training={
-            "architecture": data["architecture"],
-            "recipe": data["recipe"],
-            "draws": data["draws"],
-            "parameters": sum(int(np.prod(p.shape)) for p in network.parameters()),
-            "curve": points,
-            "torch": str(torch.__version__),
+            **learning.training_facts(checkpoint, data, network),
         },
         scores=scores or {},
         tolerance=TOLERANCE,

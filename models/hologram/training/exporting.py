@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
-import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
+from microscoped.models import learning
 from microscoped.models.hologram.inputs import CHANNELS, CROP, RING, SAMPLING
 from microscoped.models.hologram.training.draws import OPTICS, TRAINING
 from microscoped.models.hologram.training.network import Architecture, DistanceNet
-from microscoped.models.learning import CURVE
 from microscoped.models.runtimes import Artefact, BatchProfile, Sidecar, Tensor, sha256_of, write_artefact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-OPSET = 20
 BATCH = BatchProfile(min=1, opt=16, max=256)
 INPUTS = (
     Tensor(
@@ -76,26 +71,7 @@ def load_checkpoint(path: Path) -> tuple[DistanceNet, dict[str, Any]]:
 def to_onnx(network: DistanceNet) -> bytes:
     """Return the network as one ONNX file with a free batch size."""
     example = (torch.zeros(2, *network.architecture.shape),)
-    batch = torch.export.Dim("n", min=BATCH.min, max=BATCH.max)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            network,
-            example,
-            dynamo=True,
-            dynamic_shapes=({0: batch},),
-            input_names=[tensor.name for tensor in INPUTS],
-            output_names=[tensor.name for tensor in OUTPUTS],
-            opset_version=OPSET,
-            external_data=False,
-            verbose=False,
-        )
-    if program is None:
-        raise RuntimeError("torch.onnx.export gave no program")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "network.onnx"
-        program.save(path)
-        return path.read_bytes()
+    return learning.to_onnx(network, example, INPUTS, OUTPUTS, BATCH)
 
 
 def export_checkpoint(
@@ -132,8 +108,6 @@ def export_checkpoint(
             f"{checkpoint}: reads {network.architecture.reads}; only networks that read the field are shipped"
         )
     onnx = to_onnx(network)
-    curve = checkpoint.with_name(CURVE)
-    points = [json.loads(line) for line in curve.read_text(encoding="utf-8").splitlines()] if curve.exists() else []
     sidecar = Sidecar(
         name=name,
         version="1",
@@ -151,12 +125,7 @@ def export_checkpoint(
         training={
             "bodies": bodies,
             "kinds": list(kinds),
-            "architecture": data["architecture"],
-            "recipe": data["recipe"],
-            "draws": data["draws"],
-            "parameters": sum(int(np.prod(p.shape)) for p in network.parameters()),
-            "curve": points,
-            "torch": str(torch.__version__),
+            **learning.training_facts(checkpoint, data, network),
         },
         scores=scores or {},
         tolerance=TOLERANCE,
