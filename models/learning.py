@@ -52,8 +52,8 @@ class Recipe:
         Greatest learning rate, and draws until it is reached; it then falls as half a cosine.
     body_decay
         Decoupled weight decay.
-    huber_dof
-        Error up to which the loss is a square, in depths of field.
+    huber
+        Error up to which the loss is a square, in the label's unit.
     error_weight
         Weight of the loss of the expected error, which sees the error of the estimate as given.
     average
@@ -69,7 +69,7 @@ class Recipe:
     peak_rate: float = 2e-3
     warm_up_draws: int = 6_000
     body_decay: float = 1e-4
-    huber_dof: float = 1.0
+    huber: float = 1.0
     error_weight: float = 0.05
     average: float = 0.998
     checkpoint_s: float = 180.0
@@ -87,7 +87,7 @@ def estimate_loss(estimate: Tensor, log_error: Tensor, label: Tensor, recipe: Re
     """Return the loss of an estimate: Huber, and the likelihood of its error under a Laplace distribution."""
     error = estimate - label
     likelihood = log_error + error.detach().abs() * torch.exp(-log_error)
-    squared = nn.functional.huber_loss(estimate, label, delta=recipe.huber_dof)
+    squared = nn.functional.huber_loss(estimate, label, delta=recipe.huber)
     return squared + recipe.error_weight * likelihood.mean()
 
 
@@ -191,19 +191,22 @@ class Learner(Generic[Network]):
         validate: Callable[[], Mapping[str, float]],
         progress: Progress,
         validate_every: int = 10_000,
+        figure: str = "train_mean_dof",
     ) -> None:
         """Train to the end of the recipe.
 
         Parameters
         ----------
         step
-            Learns from one batch (`learn_from`), and returns its mean absolute error before that, in depths of field.
+            Learns from one batch (`learn_from`), and returns its mean absolute error before that.
         validate
             Returns the figures of the averaged network on held-out draws.
         progress
             Told after every step.
         validate_every
             Draws between points of the learning curve.
+        figure
+            What that error is called on the learning curve, with its unit.
         """
         saved = time.monotonic()
         error = math.nan
@@ -215,14 +218,14 @@ class Learner(Generic[Network]):
             last = self.draws >= self.recipe.draws
             if last or before // validate_every != self.draws // validate_every:
                 figures = validate()
-                point = {"draws": self.draws, "train_mean_dof": round(error, 4), **figures}
+                point = {"draws": self.draws, figure: round(error, 4), **figures}
                 self.folder.mkdir(parents=True, exist_ok=True)
                 with (self.folder / CURVE).open("a", encoding="utf-8") as curve:
                     curve.write(json.dumps(point) + "\n")
             if last or time.monotonic() - saved > self.recipe.checkpoint_s:
                 self.save()
                 saved = time.monotonic()
-            progress.update(self.draws, self.recipe.draws, train_mean_dof=error, **figures)
+            progress.update(self.draws, self.recipe.draws, **{figure: error}, **figures)
 
 
 def to_onnx(
@@ -278,7 +281,7 @@ def training_facts(checkpoint: Path, data: Mapping[str, Any], network: nn.Module
     curve = checkpoint.with_name(CURVE)
     points = [json.loads(line) for line in curve.read_text(encoding="utf-8").splitlines()] if curve.exists() else []
     return {
-        "architecture": data["architecture"],
+        "architecture": json.loads(json.dumps(data["architecture"])),
         "recipe": data["recipe"],
         "draws": data["draws"],
         "parameters": sum(parameter.numel() for parameter in network.parameters()),

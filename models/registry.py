@@ -115,6 +115,16 @@ MODELS: Mapping[str, ModelSpec] = {
             artefacts=("hologram_both", "hologram_cells", "hologram_beads"),
             training="microscoped.models.hologram.training",
         ),
+        ModelSpec(
+            name="cells",
+            title="Quantities of adherent cells",
+            purpose=(
+                "Reads from an image of the optical path difference where every cell is, its dry mass, area, greatest"
+                " path difference and length (after Allier, Frontiers in Cell and Developmental Biology 2022)."
+            ),
+            artefacts=("cells_b", "cells_a", "cells_reference"),
+            training="microscoped.models.cells.training",
+        ),
     )
 }
 """All models, by name."""

@@ -2,11 +2,20 @@
 
 from microscoped.models.cells.arrow import from_arrow, to_arrow
 from microscoped.models.cells.baselines import BaselineSettings, measure_labels, seeded_growing, threshold_watershed
-from microscoped.models.cells.errors import CellsError, MapError, ScaleError, SettingsError, TableError, TimeError
+from microscoped.models.cells.errors import (
+    CellsError,
+    MapError,
+    NetworkUnsuitableError,
+    ScaleError,
+    SettingsError,
+    TableError,
+    TimeError,
+)
 from microscoped.models.cells.heatmaps import DISC_RADIUS_UM, centre_map, disc_maps
 from microscoped.models.cells.integrate import Integral, Spread, integrate, spread, threshold_ladder
 from microscoped.models.cells.linking import Linker, LinkSettings, Motion
 from microscoped.models.cells.measures import COLUMNS, CellTable, Truth
+from microscoped.models.cells.network import CellNetwork, HeatMaps
 from microscoped.models.cells.quantities import AREA_ABOVE_NM, REFRACTIVE_INCREMENT, TYPICAL, Quantity, dry_mass_pg
 from microscoped.models.cells.reading import ReadingSettings, disc_medians, find_places, local_maxima, read_table
 from microscoped.models.cells.scores import (
@@ -27,15 +36,18 @@ __all__ = [
     "REFRACTIVE_INCREMENT",
     "TYPICAL",
     "BaselineSettings",
+    "CellNetwork",
     "CellTable",
     "CellsError",
     "DetectionScore",
     "Figure",
+    "HeatMaps",
     "Integral",
     "LinkSettings",
     "Linker",
     "MapError",
     "Motion",
+    "NetworkUnsuitableError",
     "Pairing",
     "Quantity",
     "QuantityScore",

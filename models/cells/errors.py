@@ -44,4 +44,10 @@ class TimeError(CellsError):
     code = "cells.time"
 
 
-__all__ = ["CellsError", "MapError", "ScaleError", "SettingsError", "TableError", "TimeError"]
+class NetworkUnsuitableError(CellsError):
+    """A network's weights were made for another preprocessing than this version's."""
+
+    code = "cells.network"
+
+
+__all__ = ["CellsError", "MapError", "NetworkUnsuitableError", "ScaleError", "SettingsError", "TableError", "TimeError"]

@@ -104,6 +104,12 @@ def _gather(x: Sequence[Value], a: Mapping[str, Any], torch: Any) -> Value:  # n
     return x[0].index_select(axis, taken).reshape(*x[0].shape[:axis], *index.shape, *x[0].shape[axis + 1 :])
 
 
+def _depth_to_space(x: Sequence[Value], a: Mapping[str, Any], torch: Any) -> Value:  # noqa: ANN401
+    if a.get("mode", b"DCR") not in (b"CRD", "CRD"):
+        raise BuildFailedError("DepthToSpace: only mode CRD, that of a pixel shuffle, is known; export it so")
+    return torch.nn.functional.pixel_shuffle(x[0], a["blocksize"])
+
+
 def _concat(x: Sequence[Value], a: Mapping[str, Any], torch: Any) -> Value:  # noqa: ANN401
     return np.concatenate(x, a["axis"]) if isinstance(x[0], np.ndarray) else torch.cat(list(x), a["axis"])
 
@@ -113,6 +119,7 @@ OPERATORS: Mapping[str, Operator] = {
     "Clip": _clip,
     "Concat": _concat,
     "Conv": _conv,
+    "DepthToSpace": _depth_to_space,
     "Exp": lambda x, a, torch: torch.exp(x[0]),
     "Expand": _expand,
     "Flatten": lambda x, a, torch: x[0].flatten(a.get("axis", 1)),

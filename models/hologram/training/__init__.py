@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from microscoped.models.training import ExportOptions, TrainOptions
     from microscoped.simulators.holograms import BodyKind
 
-RECIPE = Recipe(draws=600_000, peak_rate=2e-3, huber_dof=0.3, warm_up_draws=12_000)
+RECIPE = Recipe(draws=600_000, peak_rate=2e-3, huber=0.3, warm_up_draws=12_000)
 VARIANT = "variant.json"
 HELD_OUT_PART = 10
 """Bodies for the learning curve: a tenth as many as for training."""

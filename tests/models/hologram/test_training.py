@@ -64,7 +64,7 @@ def test_the_plane_of_least_contrast_is_near_the_middle_of_thin_cells_and_before
 
 def test_a_few_steps_on_one_batch_learn_it(stream: Stream, tmp_path: Path) -> None:
     drawn = stream.draw(np.random.default_rng(2), 16)
-    recipe = learning.Recipe(draws=1_280, batch=16, warm_up_draws=16, peak_rate=3e-3, huber_dof=0.3)
+    recipe = learning.Recipe(draws=1_280, batch=16, warm_up_draws=16, peak_rate=3e-3, huber=0.3)
     learner = Learner(tmp_path, Architecture(), recipe)
     before = learner.step(drawn)
     after = [learner.step(drawn) for _ in range(79)][-1]
