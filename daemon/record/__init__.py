@@ -1,11 +1,29 @@
-"""The journal: what the loop heard and decided, on disk, line by line; and reading it back."""
+"""The journal and recordings: what the loop heard, saw and decided, on disk; reading them back and replaying them."""
 
-from microscoped.daemon.record.errors import JournalError
+from microscoped.daemon.record.errors import (
+    FrameDamagedError,
+    FrameMissingError,
+    FramesError,
+    JournalError,
+    LayoutError,
+    StoreReadError,
+    StoreWriteError,
+)
+from microscoped.daemon.record.frames import Layout
 from microscoped.daemon.record.journal import Facts, Journal, data_folder
-from microscoped.daemon.record.lines import Ending, Entry, Header, TornTail
+from microscoped.daemon.record.lines import Ending, Entry, Header, PixelNote, TornTail
 from microscoped.daemon.record.place import Place
 from microscoped.daemon.record.reader import journal_files, read_journal
+from microscoped.daemon.record.recompute import Recomputation, Recomputed, Tolerance
+from microscoped.daemon.record.recorded import Recorded, RecordedFrame, Repair, Verification, repair
 from microscoped.daemon.record.recorder import Recorder, RecorderSettings
+from microscoped.daemon.record.recording import (
+    FramesLeftOut,
+    Recording,
+    RecordingBegan,
+    RecordingEnded,
+    RecordingSettings,
+)
 from microscoped.daemon.record.replay import Difference, Replay, replay_journal
 
 __all__ = [
@@ -13,16 +31,37 @@ __all__ = [
     "Ending",
     "Entry",
     "Facts",
+    "FrameDamagedError",
+    "FrameMissingError",
+    "FramesError",
+    "FramesLeftOut",
     "Header",
     "Journal",
     "JournalError",
+    "Layout",
+    "LayoutError",
+    "PixelNote",
     "Place",
+    "Recomputation",
+    "Recomputed",
+    "Recorded",
+    "RecordedFrame",
     "Recorder",
     "RecorderSettings",
+    "Recording",
+    "RecordingBegan",
+    "RecordingEnded",
+    "RecordingSettings",
+    "Repair",
     "Replay",
+    "StoreReadError",
+    "StoreWriteError",
+    "Tolerance",
     "TornTail",
+    "Verification",
     "data_folder",
     "journal_files",
     "read_journal",
+    "repair",
     "replay_journal",
 ]

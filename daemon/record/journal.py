@@ -11,9 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from microscoped.daemon.record.codec import decisions, digest, encode_input, encode_state, plain_json
+from microscoped.daemon.record.files import sync_folder
 from microscoped.daemon.record.lines import FORMAT, seal
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from microscoped.daemon.core import Effect, Input, Now, State
+    from microscoped.daemon.record.lines import PixelNote
+
+Lines: TypeAlias = "Sequence[tuple[bytes, int, State]]"
+"""Lines with the numbers of their inputs, and the states after them."""
 
 PACKAGES = ("numpy", "pydantic", "pydantic-core", "pymmcore", "pymmcore-plus", "pyzmq", "scipy")
 NAME = "journal-{:06d}.jsonl"
@@ -51,7 +56,7 @@ class Facts:
 
 
 class Journal:
-    """Writes one session into a folder of its own; no file is ever overwritten.
+    """Writes one session, or a part of one, into a folder of its own; no file is ever overwritten.
 
     Parameters
     ----------
@@ -63,6 +68,10 @@ class Journal:
         A file is ended before the lines after its header grow beyond this.
     keep
         How many files of the session are kept; the oldest ones are deleted. ``None``: all.
+    folder
+        Name of the folder; ``None``: after the time and the session.
+    after
+        Number of the last input before the first one.
 
     Raises
     ------
@@ -70,42 +79,55 @@ class Journal:
         From all methods: folder or file cannot be made or written.
     """
 
-    def __init__(self, parent: Path, facts: Facts, state: State, *, rotate_bytes: int, keep: int | None) -> None:
-        self.recorded = 0
+    def __init__(
+        self,
+        parent: Path,
+        facts: Facts,
+        state: State,
+        *,
+        rotate_bytes: int,
+        keep: int | None,
+        folder: str | None = None,
+        after: int = 0,
+    ) -> None:
+        self.recorded = after
         """Number of the last input that was handed to the operating system: it survives the death of the process."""
-        self.durable = 0
+        self.durable = after
         """Number of the last input that is on the disk: it survives a power cut."""
         began = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
-        self.folder = parent / f"{began}-{state.session[:8]}"
+        self.folder = parent / (folder or f"{began}-{state.session[:8]}")
         self._facts = facts
         self._packages = _versions()
         self._state = state
         self._rotate_bytes = self._full = rotate_bytes
         self._keep = keep
         self._number = 0
-        self._first = 1
+        self._first = after + 1
         self._kept: deque[Path] = deque()
         self._descriptor: int | None = None
         self._size = 0
         parent.mkdir(parents=True, exist_ok=True)
         self.folder.mkdir(mode=0o700)
-        _sync_folder(parent)
+        sync_folder(parent)
         self._open()
 
     def add(self, life: Sequence[tuple[Input, Now, tuple[Effect, ...], State]]) -> None:
         """Write inputs with what was done about them and the states after them, in their order."""
+        self.add_lines([(entry_line(heard, now, effects), now.number, state) for heard, now, effects, state in life])
+
+    def add_lines(self, lines: Lines) -> None:
+        """Write lines that `entry_line` made, in their order."""
         waiting: list[bytes] = []
         size = 0
         last = self.recorded
-        for heard, now, effects, state in life:
-            line = entry_line(heard, now, effects)
+        for line, number, state in lines:
             if self._size + size + len(line) > self._full and last >= self._first:
                 self._write(b"".join(waiting), last)
                 waiting, size = [], 0
                 self._rotate()
             waiting.append(line)
             size += len(line)
-            last, self._state = now.number, state
+            last, self._state = number, state
         self._write(b"".join(waiting), last)
 
     def sync(self) -> None:
@@ -171,7 +193,7 @@ class Journal:
             self._write(self._header(), self.recorded)
             self._full = self._size + self._rotate_bytes
             os.fsync(self._descriptor)
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
         except BaseException:
             self._close()
             with suppress(OSError):
@@ -204,8 +226,8 @@ class Journal:
             os.close(descriptor)
 
 
-def entry_line(heard: Input, now: Now, effects: tuple[Effect, ...]) -> bytes:
-    """Return the line of an input."""
+def entry_line(heard: Input, now: Now, effects: tuple[Effect, ...], pixels: PixelNote | None = None) -> bytes:
+    """Return the line of an input; `pixels` says where those of its frame are, in a recording."""
     body = b'{"n":%d,"mono_ns":%d,"utc":"%s","input":"%s","data":%s,"effects":"%s"' % (
         now.number,
         now.mono_ns,
@@ -214,6 +236,8 @@ def entry_line(heard: Input, now: Now, effects: tuple[Effect, ...]) -> bytes:
         encode_input(heard),
         digest(effects).encode(),
     )
+    if pixels is not None:
+        body = b'%s,"pixels":%s' % (body, pixels.model_dump_json(exclude_none=True).encode())
     decided = decisions(effects)
     return seal(b'%s,"decisions":%s}' % (body, plain_json(decided)) if decided else body + b"}")
 
@@ -237,17 +261,6 @@ def _versions() -> dict[str, str]:
         with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     return found
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have a new name in a folder on the disk; Windows does so by itself, and cannot be told."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def data_folder() -> Path:

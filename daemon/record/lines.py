@@ -66,6 +66,26 @@ class Header(BaseModel):
     state: dict[str, JsonValue]
 
 
+class PixelNote(BaseModel):
+    """Where the pixels of a frame are.
+
+    Parameters
+    ----------
+    at
+        Where in ``frames.ome.zarr``: t, c (counted in frames, not in colours) and z; ``None``: they are not recorded.
+    crc32
+        CRC-32 of the pixels, rows first, little-endian, as 8 hexadecimal digits.
+    skipped
+        Why they are not recorded.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    at: tuple[int, int, int] | None = None
+    crc32: str | None = None
+    skipped: str | None = None
+
+
 class Entry(BaseModel):
     """An input, and what was done about it.
 
@@ -79,6 +99,8 @@ class Entry(BaseModel):
         Digest of all effects (see `microscoped.daemon.record.codec.digest`).
     decisions
         Events of decisions, tasks, alarms and states that were published, in full.
+    pixels
+        In a recording, where those of the frame are that this input brought: they were on the disk before this line.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -90,6 +112,7 @@ class Entry(BaseModel):
     data: JsonValue
     effects: str
     decisions: list[dict[str, JsonValue]] = []
+    pixels: PixelNote | None = None
 
 
 class Ending(BaseModel):
@@ -165,4 +188,4 @@ def parse(line: bytes) -> Line:
     return kind.model_validate(value)
 
 
-__all__ = ["FORMAT", "Ending", "Entry", "Header", "Line", "TornTail", "parse", "seal"]
+__all__ = ["FORMAT", "Ending", "Entry", "Header", "Line", "PixelNote", "TornTail", "parse", "seal"]

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from microscoped.daemon.protocol.alarms import GUIDE, AlarmCode
-from microscoped.daemon.record import Entry, TornTail, read_journal, replay_journal
+from microscoped.daemon.record import Entry, Recorded, RecordingEnded, TornTail, read_journal, replay_journal
+from tests.daemon.record.recording_world import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -96,3 +97,23 @@ def test_a_disk_that_is_really_full_ends_the_journal_and_a_new_start_begins_anot
     again.end()
     (other,) = (path for path in small_disk.iterdir() if path.is_dir() and path != session)
     assert replay_journal(other).difference is None
+
+
+def test_a_disk_that_is_really_full_ends_a_recording_and_what_was_acknowledged_is_good(small_disk: Path) -> None:
+    scene = Scene(small_disk / "run", compression="none")
+    scene.recording.start()
+    for number in range(1, 1000):
+        scene.frame(number)
+        scene.wait(lambda: scene.recording.waiting() < 16 or any(isinstance(n, RecordingEnded) for n in scene.news))
+        if any(isinstance(news, RecordingEnded) for news in scene.news):
+            break
+    promised = scene.recording.recorded_seq
+    ended = scene.close()
+    assert ended.failed
+    assert "No space left on device" in ended.detail
+    recorded = Recorded(small_disk / "run")
+    assert recorded.last >= promised > 0
+    stored = [one for one in recorded.frames.values() if one.at is not None]
+    assert len(stored) > 50
+    assert recorded.verify().good == len(stored)
+    assert replay_journal(small_disk / "run").difference is None
