@@ -99,6 +99,17 @@ class CameraWork:
         self.streaming = False
         self._camera.stop()
 
+    def pause(self) -> bool:
+        """End the stream for a moment, until `go_on`; return whether there is one."""
+        streaming, self.streaming = self.streaming, False
+        if streaming:
+            self._camera.stop()
+        return streaming
+
+    def go_on(self) -> None:
+        """Begin the stream again."""
+        self._begin()
+
     def pump(self) -> bool:
         """Take and post one frame of the stream, if there is one; notice when it has died.
 

@@ -1,4 +1,4 @@
-"""The stop lane: a thread that may halt the stage and do nothing else."""
+"""The stop lane: a thread that may halt the stages and do nothing else."""
 
 from __future__ import annotations
 
@@ -11,34 +11,35 @@ from microscoped.drivers.errors import DriverError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from microscoped.drivers.accessories import XYStage
     from microscoped.drivers.protocols import Clock, FocusStage
 
 
 class StopLane:
-    """A thread that may call ``stage.stop()`` and nothing else."""
+    """A thread that may call the stages' ``stop()`` and nothing else."""
 
     def __init__(self, post: Callable[[HardwareEvent], None], clock: Clock) -> None:
         self._post = post
         self._clock = clock
-        self._stage: FocusStage | None = None
+        self._stages: tuple[FocusStage | XYStage, ...] = ()
         self._lock = threading.Lock()
         self._wanted = threading.Event()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="stop-lane", daemon=True)
         self._thread.start()
 
-    def adopt(self, stage: FocusStage) -> None:
-        """Halt this stage from now on."""
+    def adopt(self, *stages: FocusStage | XYStage) -> None:
+        """Halt these stages from now on, in this order."""
         with self._lock:
-            self._stage = stage
+            self._stages = stages
 
     def release(self) -> None:
-        """Forget the stage: it is about to be closed. Waits for a stop under way."""
+        """Forget the stages: they are about to be closed. Waits for a stop under way."""
         with self._lock:
-            self._stage = None
+            self._stages = ()
 
     def trigger(self) -> None:
-        """Halt the stage, on this lane's own thread."""
+        """Halt the stages, on this lane's own thread."""
         self._wanted.set()
 
     def close(self) -> None:
@@ -55,9 +56,9 @@ class StopLane:
             issued_ns = self._clock()
             error: DriverError | None = None
             with self._lock:
-                try:
-                    if self._stage is not None:
-                        self._stage.stop()
-                except DriverError as failure:
-                    error = failure
+                for stage in self._stages:
+                    try:
+                        stage.stop()
+                    except DriverError as failure:
+                        error = error or failure  # the others are halted all the same
             self._post(StopDone(issued_ns, self._clock(), error))

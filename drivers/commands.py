@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from microscoped.drivers.errors import DriverError
-    from microscoped.drivers.motion import Arrival
+    from microscoped.drivers.motion import Arrival, XYArrival
     from microscoped.drivers.protocols import CameraFrame, CameraInfo, CameraSettings, FocusDirection
     from microscoped.drivers.safety import Origin
 
@@ -77,6 +77,25 @@ class StepField(Command):
     """Show another field of the specimen; results in 1.0, or in 0.0 where that is a person's business."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveXY(Command):
+    """Move the stage in the plane to (`x_um`, `y_um`); results in an `XYArrival`.
+
+    It shares a lane with `MoveTo`: the focus stage never moves meanwhile.
+    """
+
+    x_um: float
+    y_um: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectPreset(Command):
+    """Have the devices of a preset take its settings, and wait for them; results in ``None``."""
+
+    group: str
+    preset: str
+
+
 @dataclass(frozen=True, slots=True)
 class StampedFrame:
     """A frame with its place in the session and in z.
@@ -113,7 +132,7 @@ class StampedFrame:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The microscope is open."""
+    """The microscope is open; `xy_um` and `presets` where it has a stage in the plane, and groups of presets."""
 
     camera: CameraInfo
     settings: CameraSettings
@@ -121,6 +140,8 @@ class Opened:
     z_um: float
     focus_direction: FocusDirection
     description: Mapping[str, str] = field(default_factory=dict)
+    xy_um: tuple[float, float] | None = None
+    presets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +156,7 @@ class Result:
     """A command ended: with its value, or with an error."""
 
     command: Command
-    value: Arrival | StampedFrame | CameraSettings | float | None = None
+    value: Arrival | XYArrival | StampedFrame | CameraSettings | float | None = None
     error: DriverError | None = None
 
 
@@ -204,11 +225,13 @@ __all__ = [
     "FrameTaken",
     "HardwareEvent",
     "MoveTo",
+    "MoveXY",
     "OpenFailed",
     "Opened",
     "PositionRead",
     "ReadPosition",
     "Result",
+    "SelectPreset",
     "Snap",
     "StageFailed",
     "StampedFrame",

@@ -91,6 +91,12 @@ class StepLimitError(MotionRefusedError):
     code = "limit.step"
 
 
+class LimitXYError(MotionRefusedError):
+    """The target lies outside the configured limits of the stage in the plane. Targets are never clipped."""
+
+    code = "limit"
+
+
 class LimitsUnsetError(MotionRefusedError):
     """No limits are configured, so nothing moves."""
 
@@ -107,6 +113,20 @@ class MotionStoppedError(MotionRefusedError):
     """Motion is disabled by ``stop`` until ``resume``."""
 
     code = "stopped"
+
+
+class DeviceMissingError(DriverError):
+    """The microscope has no such device: a stage in the plane, or presets."""
+
+    code = "invalid"
+
+
+class PresetError(DriverError):
+    """A device did not take the setting of a preset."""
+
+
+class PresetTimeoutError(PresetError):
+    """A device of a preset was not ready within the deadline."""
 
 
 class CommandExpiredError(DriverError):
@@ -127,6 +147,7 @@ __all__ = [
     "CommandExpiredError",
     "ConnectionFailedError",
     "DeviceInUseError",
+    "DeviceMissingError",
     "DirectionUnknownError",
     "DriverError",
     "FrameTimeoutError",
@@ -134,9 +155,12 @@ __all__ = [
     "InterfaceMismatchError",
     "LimitHighError",
     "LimitLowError",
+    "LimitXYError",
     "LimitsUnsetError",
     "MotionRefusedError",
     "MotionStoppedError",
+    "PresetError",
+    "PresetTimeoutError",
     "SettingError",
     "StageError",
     "StageNotArrivedError",

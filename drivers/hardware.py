@@ -16,19 +16,23 @@ from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
+from microscoped.drivers._accessory_work import AccessoryWork
 from microscoped.drivers._camera_work import STREAM_POLL_NS, CameraWork
 from microscoped.drivers._stage_work import StageWork
 from microscoped.drivers._stop_lane import StopLane
+from microscoped.drivers.accessories import HasPresets, HasXYStage
 from microscoped.drivers.commands import (
     Closed,
     Command,
     Configure,
     HardwareEvent,
     MoveTo,
+    MoveXY,
     Opened,
     OpenFailed,
     ReadPosition,
     Result,
+    SelectPreset,
     Snap,
     StampedFrame,
     StartStream,
@@ -43,15 +47,16 @@ from microscoped.drivers.errors import (
     MotionStoppedError,
     SettingError,
 )
-from microscoped.drivers.motion import Arrival
+from microscoped.drivers.motion import Arrival, XYArrival
 from microscoped.drivers.protocols import Camera, CameraSettings, Clock, FieldStepper, FocusDirection, Microscope
+from microscoped.drivers.safety import XYMotionSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from microscoped.drivers.safety import MotionSettings
 
-Job: TypeAlias = Generator[int, None, Arrival | StampedFrame | CameraSettings | float | None]
+Job: TypeAlias = Generator[int, None, Arrival | XYArrival | StampedFrame | CameraSettings | float | None]
 """Yields nanoseconds to wait before it wants to go on; returns the command's value."""
 
 IDLE_NS = 20_000_000
@@ -75,6 +80,10 @@ class HardwareSettings:
         How often a resting stage is read.
     queue_length
         How many commands may wait.
+    xy
+        The rules of motion in the plane; without limits nothing moves there.
+    preset_timeout_s
+        How long the devices of a preset may take.
     """
 
     motion: MotionSettings
@@ -83,6 +92,8 @@ class HardwareSettings:
     frame_allowance_s: float = 2.0
     position_interval_s: float = 0.5
     queue_length: int = 64
+    xy: XYMotionSettings = field(default_factory=XYMotionSettings)
+    preset_timeout_s: float = 10.0
 
 
 @dataclass(slots=True)
@@ -95,10 +106,19 @@ class _Lane:
     resume_ns: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Devices:
+    """The work on an open microscope."""
+
+    camera: CameraWork
+    stage: StageWork
+    accessories: AccessoryWork
+
+
 def _lane_of(command: Command) -> str:
     """A move, the camera's work, and a question about z never wait for each other."""
     match command:
-        case MoveTo():
+        case MoveTo() | MoveXY():
             return "stage"
         case ReadPosition():
             return "query"
@@ -198,10 +218,10 @@ class HardwareThread:
     def _run(self) -> None:
         try:
             with self._microscope as microscope:
-                camera, stage = self._open(microscope)
+                devices = self._open(microscope)
                 try:
                     while not self._closing.is_set():
-                        self._turn(camera, stage)
+                        self._turn(devices)
                 finally:
                     self._stop_lane.release()
                     self._abandon()
@@ -214,7 +234,7 @@ class HardwareThread:
             return
         self._post(Closed())
 
-    def _open(self, microscope: Microscope) -> tuple[CameraWork, StageWork]:
+    def _open(self, microscope: Microscope) -> _Devices:
         motion = self._settings.motion
         if motion.focus_direction is FocusDirection.UNKNOWN:
             # The configuration does not say; the driver may.
@@ -236,6 +256,15 @@ class HardwareThread:
             post=self._post,
         )
         _prepare(microscope.camera, self._settings.camera)
+        accessories = AccessoryWork(
+            microscope.xy_stage() if isinstance(microscope, HasXYStage) else None,
+            microscope.presets() if isinstance(microscope, HasPresets) else None,
+            camera,
+            self._settings.xy,
+            int(self._settings.preset_timeout_s * 1e9),
+            clock=self._clock,
+            stopped=self._stage_must_halt,
+        )
         opened = Opened(
             camera=microscope.camera.info(),
             settings=microscope.camera.settings(),
@@ -243,21 +272,23 @@ class HardwareThread:
             z_um=stage.z_um,
             focus_direction=motion.focus_direction,
             description=dict(microscope.describe()),
+            xy_um=accessories.position_um(),
+            presets=accessories.groups(),
         )
-        self._stop_lane.adopt(microscope.stage)
+        self._stop_lane.adopt(microscope.stage, *(() if accessories.xy is None else (accessories.xy,)))
         self._post(opened)
-        return camera, stage
+        return _Devices(camera, stage, accessories)
 
     def _stage_must_halt(self) -> bool:
         command = self._lanes["stage"].command
         return self._stopped.is_set() or (command is not None and command.id in self._cancelled)
 
-    def _turn(self, camera: CameraWork, stage: StageWork) -> None:
-        self._receive(0 if self._more_frames else self._wait_ns(streaming=camera.streaming))
-        self._more_frames = camera.pump()
+    def _turn(self, devices: _Devices) -> None:
+        self._receive(0 if self._more_frames else self._wait_ns(streaming=devices.camera.streaming))
+        self._more_frames = devices.camera.pump()
         for lane in self._lanes.values():
-            self._advance(lane, camera, stage)
-        stage.read_resting()
+            self._advance(lane, devices)
+        devices.stage.read_resting()
         self._turned_ns = self._clock()
 
     def _wait_ns(self, *, streaming: bool) -> int:
@@ -281,7 +312,7 @@ class HardwareThread:
         except queue.Empty:
             return
 
-    def _advance(self, lane: _Lane, camera: CameraWork, stage: StageWork) -> None:
+    def _advance(self, lane: _Lane, devices: _Devices) -> None:
         """Begin the lane's next command, or go on with the one under way."""
         if lane.job is None:
             if not lane.waiting:
@@ -290,7 +321,7 @@ class HardwareThread:
             if (refusal := self._refusal(command, epoch)) is not None:
                 self._post(Result(command, error=refusal))
                 return
-            lane.command, lane.job = command, self._job(command, camera, stage)
+            lane.command, lane.job = command, self._job(command, devices)
         elif self._clock() < lane.resume_ns and not self._stage_must_halt():
             return
         assert lane.command is not None  # noqa: S101 - a job has its command; narrows the type
@@ -309,16 +340,21 @@ class HardwareThread:
         if command.id in self._cancelled:
             self._cancelled.discard(command.id)
             return MotionStoppedError("cancelled before it began; nothing was done")
-        if isinstance(command, MoveTo) and (self._stopped.is_set() or epoch != self._epoch):
+        if isinstance(command, MoveTo | MoveXY) and (self._stopped.is_set() or epoch != self._epoch):
             return MotionStoppedError("stopped before the move began; nothing moved")
         if command.not_after_ns is not None and self._clock() > command.not_after_ns:
             return CommandExpiredError("the deadline passed before the command began; it was not executed")
         return None
 
-    def _job(self, command: Command, camera: CameraWork, stage: StageWork) -> Job:
+    def _job(self, command: Command, devices: _Devices) -> Job:
+        camera, stage = devices.camera, devices.stage
         match command:
             case MoveTo():
                 return stage.move(command)
+            case MoveXY():
+                return devices.accessories.move(command)
+            case SelectPreset():
+                return devices.accessories.select(command)
             case ReadPosition():
                 return stage.position()
             case Snap():

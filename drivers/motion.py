@@ -7,9 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from microscoped.drivers.errors import MotionStoppedError, StageNotArrivedError
-from microscoped.drivers.safety import MotionSettings, Origin, arrives_by_approach, check_move, way_points
+from microscoped.drivers.safety import (
+    MotionSettings,
+    Origin,
+    XYMotionSettings,
+    arrives_by_approach,
+    check_move,
+    check_xy_target,
+    way_points,
+)
 
 if TYPE_CHECKING:
+    from microscoped.drivers.accessories import XYStage
     from microscoped.drivers.protocols import Clock, FocusStage
 
 POLL_NS = 2_000_000
@@ -46,6 +55,26 @@ class Arrival:
     approached: bool
     moves: int
     travel_um: float
+    duration_ms: float
+    arrived_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class XYArrival:
+    """A finished move in the plane.
+
+    Parameters
+    ----------
+    target_um, xy_um
+        What was asked for, and what the stage reads back at rest: (x, y).
+    duration_ms
+        From the command to the end of settling.
+    arrived_ns
+        When the stage had settled: exposures that began earlier do not count.
+    """
+
+    target_um: tuple[float, float]
+    xy_um: tuple[float, float]
     duration_ms: float
     arrived_ns: int
 
@@ -157,4 +186,63 @@ def _arrive(
         yield POLL_NS
 
 
-__all__ = ["Arrival", "move"]
+def move_xy(
+    stage: XYStage,
+    settings: XYMotionSettings,
+    target_um: tuple[float, float],
+    *,
+    clock: Clock,
+    stopped: Callable[[], bool],
+) -> Generator[int, None, XYArrival]:
+    """Move a stage in the plane; a generator that yields each time it would wait.
+
+    Parameters
+    ----------
+    stage
+        The stage; only this function and the stop lane command it.
+    settings, target_um
+        The rules, and where to go (x, y).
+    clock, stopped
+        Monotonic nanoseconds; whether ``stop`` was asked for, looked at before and after every command.
+
+    Raises
+    ------
+    MotionRefusedError
+        The rules refuse the move, or ``stop`` came; in the first case nothing moved.
+    StageNotArrivedError
+        The read-back did not reach the target within the deadline. The stage stays where it is.
+    StageError
+        The device failed.
+    """
+    check_xy_target(settings, target_um)
+    started_ns = clock()
+    deadline_ns = started_ns + int(settings.timeout_s * 1e9)
+    if stopped():
+        raise MotionStoppedError("stopped before the move in the plane; the stage stays where it is")
+    stage.move_to(*target_um)
+    settled_ns: int | None = None
+    while True:
+        if stopped():
+            stage.stop()
+            raise MotionStoppedError("stopped during a move in the plane; the stage stays where it is")
+        if not stage.is_busy():
+            at_um = stage.position_um()
+            off_um = max(abs(at - target) for at, target in zip(at_um, target_um, strict=True))
+            if off_um > settings.arrival_tolerance_um:
+                settled_ns = None
+            elif settled_ns is None:
+                settled_ns = clock() + int(settings.settle_ms * 1e6)
+            if settled_ns is not None and clock() >= settled_ns:
+                arrived_ns = clock()
+                return XYArrival(target_um, at_um, (arrived_ns - started_ns) / 1e6, arrived_ns)
+        if clock() > deadline_ns:
+            x_um, y_um = stage.position_um()
+            raise StageNotArrivedError(
+                f"stage {stage.name!r} reads ({x_um:g}, {y_um:g}) µm, not its target ({target_um[0]:g}, "
+                f"{target_um[1]:g}) µm, {settings.timeout_s:g} s after the command (tolerance "
+                f"{settings.arrival_tolerance_um:g} µm); check the stage for a block and its speed"
+            )
+        yield POLL_NS
+
+
+__all__ = ["Arrival", "XYArrival", "move", "move_xy"]

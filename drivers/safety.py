@@ -15,6 +15,7 @@ from microscoped.drivers.errors import (
     LimitHighError,
     LimitLowError,
     LimitsUnsetError,
+    LimitXYError,
     StepLimitError,
 )
 from microscoped.drivers.protocols import FocusDirection
@@ -86,6 +87,52 @@ class MotionSettings:
         return {FocusDirection.TOWARD_SAMPLE: Approach.INCREASING, FocusDirection.AWAY: Approach.DECREASING}.get(
             self.focus_direction
         )
+
+
+@dataclass(frozen=True, slots=True)
+class XYMotionSettings:
+    """All that decides how a stage in the plane may move.
+
+    Parameters
+    ----------
+    limits_x_um, limits_y_um
+        Lowest and highest coordinate of each axis, or ``None``: then it does not move.
+    arrival_tolerance_um
+        How near to the target the read-back of each axis must be.
+    settle_ms
+        How long the stage rests after arrival before an exposure counts.
+    timeout_s
+        How long one move may take.
+    """
+
+    limits_x_um: tuple[float, float] | None = None
+    limits_y_um: tuple[float, float] | None = None
+    arrival_tolerance_um: float = 1.0
+    settle_ms: float = 0.0
+    timeout_s: float = 30.0
+
+
+def check_xy_target(settings: XYMotionSettings, target_um: tuple[float, float]) -> None:
+    """Refuse a target (x, y) outside the limits of the plane.
+
+    Raises
+    ------
+    LimitsUnsetError, LimitXYError
+        With the axis, the target, the limit and the remedy.
+    """
+    limits = {"x": settings.limits_x_um, "y": settings.limits_y_um}
+    for (axis, limit), value_um in zip(limits.items(), target_um, strict=True):
+        if limit is None:
+            raise LimitsUnsetError(
+                f"no limits of {axis} are configured, so the stage does not move in the plane; set "
+                f"stage.limits_{axis}_um in the configuration"
+            )
+        low, high = limit
+        if not (math.isfinite(value_um) and low <= value_um <= high):
+            raise LimitXYError(
+                f"target {axis} = {value_um:g} µm is outside the limits of {low:g} to {high:g} µm "
+                f"(stage.limits_{axis}_um)"
+            )
 
 
 def check_target(settings: MotionSettings, target_um: float) -> None:
@@ -185,9 +232,11 @@ __all__ = [
     "Approach",
     "MotionSettings",
     "Origin",
+    "XYMotionSettings",
     "arrives_by_approach",
     "check_automatic",
     "check_move",
     "check_target",
+    "check_xy_target",
     "way_points",
 ]

@@ -8,6 +8,7 @@ from microscoped.daemon.core import inputs
 from microscoped.daemon.protocol import ErrorBody, ErrorCode
 from microscoped.daemon.protocol.events import FrameData
 from microscoped.drivers import commands
+from microscoped.drivers.motion import XYArrival
 
 if TYPE_CHECKING:
     from microscoped.daemon.core.inputs import Input
@@ -65,12 +66,14 @@ def translate(event: HardwareEvent, camera: CameraInfo | None) -> Input:
         case commands.OpenFailed():
             return inputs.HardwareLost(error_body(event.error))
         case commands.Result():
-            value = event.value
-            return inputs.CommandEnded(
-                event.command.id,
-                frame_id(value) if isinstance(value, commands.StampedFrame) else value,
-                None if event.error is None else error_body(event.error),
-            )
+            error = None if event.error is None else error_body(event.error)
+            match event.value:
+                case commands.StampedFrame() as stamped:
+                    return inputs.CommandEnded(event.command.id, frame_id(stamped), error)
+                case XYArrival():
+                    return inputs.CommandEnded(event.command.id, None, error)
+                case value:
+                    return inputs.CommandEnded(event.command.id, value, error)
         case commands.FrameTaken():
             if camera is None:
                 raise RuntimeError("a frame came before the camera was open")

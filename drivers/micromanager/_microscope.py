@@ -20,7 +20,9 @@ from microscoped.drivers.micromanager._core import (
     wrapped,
 )
 from microscoped.drivers.micromanager._explain import explain, unknown_lines
+from microscoped.drivers.micromanager._presets import MicroManagerPresets
 from microscoped.drivers.micromanager._stage import MicroManagerStage
+from microscoped.drivers.micromanager._xy import MicroManagerXYStage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 class MicroManagerMicroscope:
     """Camera and focus drive of a Micro-Manager configuration; satisfies ``Microscope``.
+
+    Its XY stage and its configuration groups are offered beside (``HasXYStage``, ``HasPresets``).
 
     Opens on entering, on the thread that then owns the core: every later call comes from it, but for the stage's
     ``stop``. Closes on leaving, so that the process can end with exit code 0.
@@ -96,12 +100,19 @@ class MicroManagerMicroscope:
             raise ConnectionFailedError("the microscope is not open: use it in a with statement")
         return self._stage
 
+    def xy_stage(self) -> MicroManagerXYStage | None:
+        """Return the device that has the core's role of the XY stage; only while open."""
+        core = self._opened_core()
+        label = str(core.getXYStageDevice())
+        return MicroManagerXYStage(core, label) if label else None
+
+    def presets(self) -> MicroManagerPresets:
+        """Return the configuration groups; only while open."""
+        return MicroManagerPresets(self._opened_core())
+
     def describe(self) -> Mapping[str, str]:
         """Return versions, configuration and devices, for people; only while open."""
-        camera, stage = self.camera.name, self.stage.name
-        core = self._core
-        if core is None:
-            raise ConnectionFailedError("the microscope is not open: use it in a with statement")
+        camera, stage, core = self.camera.name, self.stage.name, self._opened_core()
         return {
             "driver": "Micro-Manager",
             "core": core.getVersionInfo(),
@@ -153,6 +164,11 @@ class MicroManagerMicroscope:
             camera.stop()
         if self._owns():
             close_core(_unwrapped(core))
+
+    def _opened_core(self) -> CMMCorePlus:
+        if self._core is None:
+            raise ConnectionFailedError("the microscope is not open: use it in a with statement")
+        return self._core
 
     def _owns(self) -> bool:
         return not isinstance(self._given, CMMCorePlus)
