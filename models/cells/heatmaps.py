@@ -5,6 +5,7 @@ A network that turns an image into such maps measures all cells at once; `micros
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -105,12 +106,18 @@ def radius_px(pixel_um: float, radius_um: float = DISC_RADIUS_UM) -> float:
     return radius
 
 
+@functools.lru_cache(maxsize=32)
 def disc_offsets(radius: float) -> NDArray[np.int64]:
-    """Return the steps from a pixel to those within a radius in pixels, in reading order, shape (pixels, 2)."""
+    """Return the steps from a pixel to those within a radius in pixels, in reading order, shape (pixels, 2).
+
+    Read-only; the one in the middle is the pixel itself.
+    """
     reach = int(radius)
     rows, columns = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     inside = rows**2 + columns**2 <= radius**2
-    return np.stack([rows[inside], columns[inside]], axis=1).astype(np.int64)
+    steps = np.stack([rows[inside], columns[inside]], axis=1).astype(np.int64)
+    steps.flags.writeable = False
+    return steps
 
 
 def _check(places: NDArray[np.float64], heights: NDArray[np.float32]) -> None:

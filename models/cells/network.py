@@ -12,11 +12,11 @@ from microscoped.models.cells.heatmaps import DISC_RADIUS_UM
 from microscoped.models.cells.inputs import CENTRE_RADIUS_UM, PIXEL_UM, SIDE_PX, UNIT_NM, network_image
 from microscoped.models.cells.measures import CellTable
 from microscoped.models.cells.quantities import TYPICAL, Quantity
-from microscoped.models.cells.reading import ReadingSettings, read_table
+from microscoped.models.cells.reading import ReadingSettings, disc_medians, find_places
 from microscoped.models.cells.tiles import TileSettings, run_tiled
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -99,7 +99,10 @@ class CellNetwork:
         self.pixel_um = PIXEL_UM
         self.quantities = tuple(Quantity(name) for name in cast("list[str]", told["quantities"]))
         self._stride = int(cast("int", told["stride"]))
+        self._offset_px = 0.5 * (self._stride - 1)
         self._cones = bool(told["cones"])
+        names = [quantity.value for quantity in self.quantities]
+        self._columns = (*names, *(f"{name}_half_width" for name in names))
         factors = cast("Mapping[str, float]", artefact.sidecar.scores.get(SCORED, {}))
         self._factors = {quantity: float(factors.get(quantity.value, 2.0)) for quantity in self.quantities}
         self._model = model
@@ -129,22 +132,34 @@ class CellNetwork:
             The pixel size is no positive number, or one at which cells cannot be seen.
         """
         image, seen_um = network_image(opd_nm, pixel_um)
-        maps = self._run(image, seen_um)
-        settings = CENTRES if self._cones else ReadingSettings()
-        found = read_table(
-            maps.quantities, maps.pixel_um, cones=maps.cones, half_widths=maps.half_widths, settings=settings
-        )
-        places = (found.places_px * maps.stride + maps.offset_px + 0.5) * (seen_um / pixel_um) - 0.5
-        ends = np.array(opd_nm.shape) - 0.5
-        inside = ((places >= -0.5) & (places <= ends)).all(axis=1)
-        columns = {quantity.value: found.column(quantity)[inside] for quantity in self.quantities}
-        columns |= {f"{q.value}_half_width": found.half_widths(q)[inside] for q in maps.half_widths}
-        shape = (opd_nm.shape[0], opd_nm.shape[1])
-        return CellTable.of_columns(places[inside], columns, shape, pixel_um)
+        stacked = run_tiled(image, self._tile, self._tiles)
+        map_um = seen_um * self._stride
+        if self._cones:
+            places = find_places(stacked[0], map_um, CENTRES, cones=True)
+            heights = disc_medians(list(stacked[1:]), places, CENTRES.read_um / map_um)
+        else:
+            places = find_places(stacked.mean(axis=0), map_um)
+            heights = disc_medians(list(stacked), places, ReadingSettings().read_um / map_um)
+        in_image = (places * self._stride + self._offset_px + 0.5) * (seen_um / pixel_um) - 0.5
+        inside = ((in_image >= -0.5) & (in_image <= np.array(opd_nm.shape) - 0.5)).all(axis=1)
+        columns = dict(zip(self._columns, self._scaled(heights[inside].T), strict=False))
+        return CellTable.of_columns(in_image[inside], columns, (opd_nm.shape[0], opd_nm.shape[1]), pixel_um)
 
     def maps(self, opd_nm: NDArray[np.floating], pixel_um: float) -> HeatMaps:
         """Return what the network makes of an image; parameters and errors as of `table`."""
-        return self._run(*network_image(opd_nm, pixel_um))
+        image, seen_um = network_image(opd_nm, pixel_um)
+        stacked = run_tiled(image, self._tile, self._tiles)
+        cones = stacked[0] if self._cones else None
+        scaled = [one.astype(np.float32) for one in self._scaled(stacked[1:] if self._cones else stacked)]
+        count = len(self.quantities)
+        return HeatMaps(
+            pixel_um=seen_um * self._stride,
+            offset_px=self._offset_px,
+            stride=self._stride,
+            quantities=dict(zip(self.quantities, scaled[:count], strict=True)),
+            cones=cones,
+            half_widths=dict(zip(self.quantities, scaled[count:], strict=False)),
+        )
 
     def factor(self, quantity: Quantity) -> float:
         """Return half of a quantity's 90 % interval over the error that the network expects."""
@@ -154,26 +169,20 @@ class CellNetwork:
         """Give back memory and devices."""
         self._model.close()
 
-    def _run(self, image: NDArray[np.float32], seen_um: float) -> HeatMaps:
-        stacked = run_tiled(image, self._tile, self._tiles)
-        count = len(self.quantities)
-        cones = stacked[0] if self._cones else None
-        first = 1 if self._cones else 0
-        quantities = {
-            quantity: stacked[first + k] * np.float32(TYPICAL[quantity]) for k, quantity in enumerate(self.quantities)
-        }
-        half_widths = {
-            quantity: np.exp(np.clip(one, LEAST_LOG_ERROR, MOST_LOG_ERROR))
-            * np.float32(TYPICAL[quantity] * self._factors[quantity])
-            for quantity, one in zip(self.quantities, stacked[first + count :], strict=False)
-        }
-        return HeatMaps(seen_um * self._stride, 0.5 * (self._stride - 1), self._stride, quantities, cones, half_widths)
+    def _scaled(self, told: NDArray[np.floating]) -> Iterator[NDArray[np.floating]]:
+        """Yield what the network tells, or was read of that, in units: quantities, then half widths."""
+        for quantity, values in zip(self.quantities, told, strict=False):
+            yield values * TYPICAL[quantity]
+        for quantity, logarithms in zip(self.quantities, told[len(self.quantities) :], strict=False):
+            yield (
+                np.exp(np.clip(logarithms, LEAST_LOG_ERROR, MOST_LOG_ERROR)) * TYPICAL[quantity] * self.factor(quantity)
+            )
 
     def _tile(self, tile: NDArray[np.float32]) -> NDArray[np.float32]:
         rows, columns = tile.shape
         if tile.shape != (SIDE_PX, SIDE_PX):
             tile = np.pad(tile, ((0, SIDE_PX - rows), (0, SIDE_PX - columns)))
-        told = self._model.run({"opd": tile[None, None]})["maps"][0]
+        told: NDArray[np.float32] = self._model.run({"opd": tile[None, None]})["maps"][0]
         return told[:, : rows // self._stride, : columns // self._stride]
 
 

@@ -235,16 +235,17 @@ def disc_medians(maps: list[NDArray[np.float32]], places_px: NDArray[np.float64]
     -------
     Shape (cells, maps).
     """
-    medians = np.empty((len(places_px), len(maps)))
-    if not len(places_px):
-        return medians
+    if not len(places_px) or not len(maps):
+        return np.empty((len(places_px), len(maps)))
     rows, columns, inside = _discs(places_px, maps[0].shape, radius)
     count = inside.sum(axis=1)
-    middle = np.stack([(count - 1) // 2, count // 2], axis=1)
-    for k, one in enumerate(maps):
-        ordered = np.sort(np.where(inside, one[rows, columns], np.inf), axis=1)
-        medians[:, k] = np.take_along_axis(ordered, middle, axis=1).mean(axis=1, dtype=np.float64)
-    return medians
+    flat = rows * maps[0].shape[1] + columns
+    values = np.stack([one.ravel()[flat] for one in maps])
+    values[:, ~inside] = np.inf
+    values.sort(axis=2)
+    cells = np.arange(len(places_px))
+    lower, upper = (values[:, cells, rank].astype(np.float64) for rank in ((count - 1) // 2, count // 2))
+    return np.asarray((0.5 * (lower + upper)).T)
 
 
 def _check(maps: list[NDArray[np.float32]]) -> tuple[int, int]:
@@ -291,7 +292,8 @@ def _centroids(heights: NDArray[np.float32], peaks: NDArray[np.int64], radius: f
     # Once more round the first result, so that it does not hang on which pixel was the greatest.
     for _ in range(2):
         rows, columns, inside = _discs(places, heights.shape, 1.3 * radius)
-        weights = np.where(inside, np.maximum(heights[rows, columns], 0.0), 0.0).astype(np.float64)
+        weights = np.maximum(heights[rows, columns], 0.0).astype(np.float64)
+        weights[~inside] = 0.0
         total = weights.sum(axis=1)
         places = np.stack([(weights * rows).sum(axis=1) / total, (weights * columns).sum(axis=1) / total], axis=1)
     return places
@@ -303,21 +305,24 @@ def _discs(
     """Return the pixels of discs: rows, columns, whether they count; those that do not are moved into the frame."""
     nearest = np.rint(places).astype(np.int64)
     steps = disc_offsets(radius + 1.0)
-    pixels = nearest[:, None, :] + steps[None]
-    around = pixels - places[:, None, :]
-    away = np.hypot(around[..., 0], around[..., 1])
-    inside = (away <= radius) | (steps == 0).all(axis=1)
+    middle = len(steps) // 2
+    rows, columns = nearest[:, :1] + steps[:, 0], nearest[:, 1:] + steps[:, 1]
+    down, across = rows - places[:, :1], columns - places[:, 1:]
+    inside = np.hypot(down, across) <= radius
     pairs = spatial.cKDTree(places).query_pairs(2.0 * (radius + 1.0), output_type="ndarray")
     if len(pairs):
         one, other = np.concatenate([pairs, pairs[:, ::-1]]).T
         apart = places[other] - places[one]
         # Nearer to this centre than to the other: before the line midway between them.
-        along = np.einsum("nij,nj->ni", around[one], apart)
-        nearer = along <= 0.5 * (apart**2).sum(axis=1)[:, None]
-        np.logical_and.at(inside, one, nearer | (steps == 0).all(axis=1))
-    rows, columns = pixels[..., 0], pixels[..., 1]
+        along = down[one] * apart[:, :1] + across[one] * apart[:, 1:]
+        beyond, pixel = np.nonzero(along > 0.5 * (apart**2).sum(axis=1)[:, None])
+        inside[one[beyond], pixel] = False
+    inside[:, middle] = True
     inside &= (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
-    return np.clip(rows, 0, shape[0] - 1), np.clip(columns, 0, shape[1] - 1), inside
+    outside = ~inside
+    rows[outside] = np.repeat(np.clip(nearest[:, 0], 0, shape[0] - 1), outside.sum(axis=1))
+    columns[outside] = np.repeat(np.clip(nearest[:, 1], 0, shape[1] - 1), outside.sum(axis=1))
+    return rows, columns, inside
 
 
 __all__ = ["ReadingSettings", "disc_medians", "find_places", "local_maxima", "read_table"]

@@ -145,7 +145,9 @@ def run_tiled(
     shape, stride = (frame.shape[0], frame.shape[1]), settings.stride
     tiles = plan_tiles(shape, settings)
     rows, columns = padded_shape(shape, settings)
-    padded = np.pad(np.asarray(frame, np.float32), ((0, rows - shape[0]), (0, columns - shape[1])), mode="symmetric")
+    padded = np.asarray(frame, np.float32)
+    if (rows, columns) != shape:
+        padded = np.pad(padded, ((0, rows - shape[0]), (0, columns - shape[1])), mode="symmetric")
     whole: NDArray[np.float32] | None = None
     for tile in tiles:
         seen = np.ascontiguousarray(padded[tile.window])
@@ -155,6 +157,9 @@ def run_tiled(
                 f"network: maps of shape {maps.shape} for a tile of {seen.shape}; "
                 f"must be (maps, {seen.shape[0] // stride}, {seen.shape[1] // stride}) at stride {stride}"
             )
+        if len(tiles) == 1:
+            whole = maps
+            break
         if whole is None:
             whole = np.empty((len(maps), rows // stride, columns // stride), np.float32)
         inner = tuple(

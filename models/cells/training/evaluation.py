@@ -109,7 +109,7 @@ def _likeness(maps: HeatMaps, truth: CellTable, quantity: Quantity) -> float:
     seen = maps.discs(quantity)
     places = (truth.places_px - maps.offset_px) / maps.stride
     (true,) = disc_maps(places, truth.column(quantity)[:, None], (seen.shape[0], seen.shape[1]), maps.pixel_um)
-    return float(structural_similarity(true, seen, data_range=2.0 * TYPICAL[quantity]))
+    return float(structural_similarity(true, seen, data_range=2.0 * TYPICAL[quantity]))  # type: ignore[no-untyped-call]
 
 
 def _told(value: Figure | Mapping[str, float] | Sequence[float] | float) -> object:

@@ -88,7 +88,6 @@ class UNet(nn.Module):
         self.fine = _convolved(fine, fine)
         self.out = nn.Conv2d(fine, architecture.outputs * (STEM_STRIDE // STRIDE) ** 2, 1)
         nn.init.normal_(self.out.weight, 0.0, 0.01)
-        nn.init.zeros_(self.out.bias)
 
     def forward(self, opd: Tensor) -> Tensor:
         """Return maps of shape (n, outputs, rows / 2, columns / 2) of images of shape (n, 1, rows, columns)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -58,16 +59,22 @@ class EvaluationSet:
         part
             Of the fields, where fewer than all shall do.
         """
-        if self.density_per_mm2 is None:
-            parameters = PopulationParameters.wide()
-        else:
-            matched = PopulationParameters.matched(self.density_per_mm2)
-            parameters = replace(matched, density_per_mm2=(self.density_per_mm2, self.density_per_mm2))
         for k in range(max(1, round(part * self.fields))):
             seed = SEED + 1_000 * self.number + k
-            field = CellField(parameters, FRAME_PX, PIXEL_UM, seed)
+            field = _field(self.density_per_mm2, seed)
             image = self.quality.apply(field.opd_nm, np.random.default_rng((seed, 7)))
             yield image, CellTable.of_truths(field.truths, FRAME_PX, PIXEL_UM)
+
+
+@lru_cache(maxsize=2 * FIELDS)
+def _field(density_per_mm2: int | None, seed: int) -> CellField:
+    """Lay out a field, each cell drawn anew; sets that differ in quality alone share theirs."""
+    if density_per_mm2 is None:
+        return CellField(PopulationParameters.wide(), FRAME_PX, PIXEL_UM, seed)
+    parameters = replace(
+        PopulationParameters.matched(density_per_mm2), density_per_mm2=(density_per_mm2, density_per_mm2)
+    )
+    return CellField(parameters, FRAME_PX, PIXEL_UM, seed)
 
 
 SETS: Final = (

@@ -1,0 +1,225 @@
+"""What the figures of cells are held against, and how they are printed."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from _cells_methods import BASELINES, CLEAN, DEGRADED
+from rich.table import Table
+
+from microscoped.models.cells import Quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from rich.console import Console
+
+CLEAN_SET, WORST_SET = "density_255", "noise_20_background_30"
+LEAST_DETECTED = {"density_183": 0.99, "density_255": 0.99, "density_364": 0.99, "density_527": 0.98}
+"""Precision and recall."""
+LEAST_R2 = {Quantity.MAX_OPD: 0.95, Quantity.DRY_MASS: 0.93, Quantity.AREA: 0.93, Quantity.LENGTH: 0.85}
+MOST_OFF_SLOPE = 0.05
+MOST_MAD = {Quantity.MAX_OPD: 7.4, Quantity.DRY_MASS: 10.7, Quantity.AREA: 36.0, Quantity.LENGTH: 3.3}
+LEAST_R2_WORST = 0.88
+"""Of the dry mass, by the network that was trained on such images."""
+LEAST_CELLS_PER_S, LEAST_OVER_BASELINE = 2_000.0, 5.0
+LEAST_GPU_CELLS_PER_S = 100_000.0
+SHORT = {Quantity.MAX_OPD: "max OPD", Quantity.DRY_MASS: "mass", Quantity.AREA: "area", Quantity.LENGTH: "length"}
+UNITS = {Quantity.MAX_OPD: "nm", Quantity.DRY_MASS: "pg", Quantity.AREA: "µm²", Quantity.LENGTH: "µm"}
+
+
+def judge(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return each target with what was found; ``met`` is ``None`` where there is no figure to judge.
+
+    Parameters
+    ----------
+    figures
+        By the names of rows; those that were not run have no targets.
+    """
+    targets: list[dict[str, Any]] = []
+    sets = {**figures.get("densities", {}), **figures.get("fields", {})}
+    for name, limit in LEAST_DETECTED.items():
+        rows = _rows(sets.get(name))
+        for network in (CLEAN, DEGRADED) if name in sets else ():
+            for figure in ("precision", "recall"):
+                found = rows[network]["detection"][figure]["value"] if network in rows else None
+                targets.append(_target(f"{name}, {network}: {figure}", found, limit, least=True))
+    if CLEAN_SET in figures.get("fields", {}):
+        rows = _rows(sets[CLEAN_SET])
+        for network in (CLEAN, DEGRADED):
+            targets += _measured(network, rows.get(network)) + _fast(network, rows)
+    if WORST_SET in figures.get("fields", {}):
+        row = _rows(sets[WORST_SET]).get(DEGRADED)
+        found = None if row is None else row["quantities"][Quantity.DRY_MASS.value]["r2"]["value"]
+        targets.append(_target(f"{WORST_SET}, {DEGRADED}: R² of mass", found, LEAST_R2_WORST, least=True))
+    if "gpu" in figures:
+        rates = [frame_rate(figures["gpu"], row) for row in figures["gpu"].get("rows", []) if "seconds" in row]
+        targets.append(_target("GPU: cells/s, frame to table", max(rates, default=None), LEAST_GPU_CELLS_PER_S))
+    return targets
+
+
+def _measured(network: str, row: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    targets = []
+    for quantity, least in LEAST_R2.items():
+        told = None if row is None else row["quantities"][quantity.value]
+        r2, slope, mad = (None if told is None else told[name]["value"] for name in ("r2", "slope", "error_mad"))
+        of = f"{CLEAN_SET}, {network}: {SHORT[quantity]}"
+        off = None if slope is None else abs(slope - 1.0)
+        targets += [
+            _target(f"{of}, R²", r2, least),
+            _target(f"{of}, slope, off 1", off, MOST_OFF_SLOPE, least=False),
+            _target(f"{of}, MAD × 1.4826, {UNITS[quantity]}", mad, MOST_MAD[quantity], least=False),
+        ]
+    return targets
+
+
+def _fast(network: str, rows: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the targets of speed; a ratio counts only beside a better R² of every quantity."""
+    row = rows.get(network)
+    rate = None if row is None else row["cells_per_s"]["median"]
+    targets = [_target(f"{CLEAN_SET}, {network}: cells/s", rate, LEAST_CELLS_PER_S)]
+    for baseline in BASELINES:
+        other = rows.get(baseline)
+        ratio = better = None
+        if row is not None and other is not None:
+            ratio = other["over"][network]["median"]
+            better = better_r2(row, other)
+        what = f"{CLEAN_SET}, {network}: {baseline} ÷ it"
+        targets.append(_target(what, ratio, LEAST_OVER_BASELINE))
+        targets.append(_target(f"{what}, R² above, least", better, 0.0, strict=True))
+    return targets
+
+
+def better_r2(row: Mapping[str, Any], other: Mapping[str, Any]) -> float:
+    """Return by how much R² is above another's, of the quantity where it is least so."""
+    both = row["quantities"].keys() & other["quantities"].keys()
+    return min(row["quantities"][name]["r2"]["value"] - other["quantities"][name]["r2"]["value"] for name in both)
+
+
+def frame_rate(found: Mapping[str, Any], row: Mapping[str, Any]) -> float:
+    """Return the cells a second of a whole frame."""
+    return float(found["cells"] / row["seconds"])
+
+
+def _rows(found: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {} if found is None else {row["name"]: row for row in found.get("rows", [])}
+
+
+def _target(
+    what: str, found: float | None, limit: float, *, least: bool = True, strict: bool = False
+) -> dict[str, Any]:
+    if found is None or math.isnan(found):
+        met = None if found is None else False
+    elif strict:
+        met = found > limit
+    else:
+        met = found >= limit if least else found <= limit
+    return {"what": what, "found": found, "limit": limit, "least": least, "met": met}
+
+
+def tables(figures: Mapping[str, Any], console: Console) -> None:
+    """Print all that was measured, and the targets beside it."""
+    for row in ("fields", "densities", "reference"):
+        for name, found in figures.get(row, {}).items():
+            if name == "absent":
+                continue
+            console.print(_speeds(name, found))
+            console.print(_worth(name, found))
+        for name, reason in figures.get(row, {}).get("absent", {}).items():
+            console.print(f"  {name}: skipped ({reason})", markup=False)
+    for row in ("frame", "gpu"):
+        if row in figures:
+            console.print(_frame(row, figures[row]))
+            for one in figures[row]["rows"]:
+                if "reason" in one:
+                    console.print(f"  {one['backend']}: skipped ({one['reason']})", markup=False)
+    for target in figures["targets"]:
+        sign = ">=" if target["least"] else "<="
+        value = "not measured" if target["found"] is None else f"{target['found']:.4g}"
+        verdict = {None: "", True: "met", False: "MISSED"}[target["met"]]
+        console.print(f"{target['what']:72} {value:>12}   {sign} {target['limit']:<8g} {verdict}", markup=False)
+
+
+def _table(title: str, columns: Iterable[str], caption: str = "") -> Table:
+    table = Table(title=title, title_justify="left", caption=caption or None, caption_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)
+    return table
+
+
+def _speeds(name: str, found: Mapping[str, Any]) -> Table:
+    others = [row["name"] for row in found["rows"] if row["name"] in (CLEAN, DEGRADED)]
+    table = _table(
+        f"{name}: from an image to its table, {found['fields']} fields, {found['cells']} cells, by turns",
+        ("method", "n", "ms, median", "busy", "cells/s (90 %)", "cells·quantities/s", *(f"÷ {one}" for one in others)),
+        "medians over fields, each of the median of its turns; intervals by bootstrap; busy: processor time",
+    )
+    for row in found["rows"]:
+        rate = row["cells_per_s"]
+        table.add_row(
+            row["name"],
+            str(row["ms"]["n"]),
+            f"{row['ms']['median']:.1f}",
+            f"{row['ms']['busy']:.1f}",
+            _with_interval(rate, "median", ".0f"),
+            f"{rate['median'] * len(row['quantities']):.0f}",
+            *(_with_interval(row["over"][one], "median", ".2f") if one in row["over"] else "" for one in others),
+        )
+    return table
+
+
+def _worth(name: str, found: Mapping[str, Any]) -> Table:
+    table = _table(
+        f"{name}: beside the truth",
+        ("method", "precision", "recall", *(f"{SHORT[q]}: R² | slope | MAD | 90 % | SSIM" for q in SHORT)),
+        "R² about the identity; slope of the truth on the measurement; MAD × 1.4826 in nm, pg, µm², µm; 90 %: of the "
+        "intervals that hold the truth; cells at the border do not count",
+    )
+    for row in found["rows"]:
+        cells = [f"{row['detection'][figure]['value']:.4f}" for figure in ("precision", "recall")]
+        for quantity in SHORT:
+            told = row["quantities"].get(quantity.value)
+            cells.append("" if told is None else _told(told, row["ssim"].get(quantity.value)))
+        table.add_row(row["name"], *cells)
+    return table
+
+
+def _told(told: Mapping[str, Any], ssim: float | None) -> str:
+    values = [(told[figure]["value"], digits) for figure, digits in (("r2", 3), ("slope", 3), ("error_mad", 2))]
+    values += [(told["covered"]["value"], 2), (math.nan if ssim is None else ssim, 3)]
+    return " | ".join("–" if math.isnan(value) else f"{value:.{digits}f}" for value, digits in values)
+
+
+def _frame(name: str, found: Mapping[str, Any]) -> Table:
+    heads = ("threads", "backend", "s, median", "busy", "cells/s", "found", "peak, MiB", "network alone, cells/s")
+    table = _table(f"{name}: {'×'.join(map(str, found['shape']))}, {found['cells']} cells, one process each", heads)
+    for row in found["rows"]:
+        if "reason" in row:
+            continue
+        table.add_row(
+            str(row["threads"]),
+            f"{row['backend']}, {row['device']}",
+            f"{row['seconds']:.3f}",
+            f"{row['busy_s']:.3f}",
+            f"{frame_rate(found, row):.0f}",
+            str(row["found"]),
+            f"{row['peak_mib']:.0f}",
+            f"{row['alone_px_per_s'] * found['cells'] / math.prod(found['shape']):.0f}",
+        )
+    return table
+
+
+def _with_interval(found: Mapping[str, float], key: str, form: str) -> str:
+    if math.isnan(found[key]):
+        return "–"
+    return f"{found[key]:{form}} ({found['low']:{form}} … {found['high']:{form}})"
+
+
+def missed(targets: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether a target is missed, or none could be judged."""
+    judged = [target["met"] for target in targets if target["met"] is not None]
+    return not judged or not all(judged)
+
+
+__all__ = ["CLEAN_SET", "LEAST_DETECTED", "WORST_SET", "better_r2", "frame_rate", "judge", "missed", "tables"]
