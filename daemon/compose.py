@@ -121,6 +121,7 @@ class Daemon:
             place.z_um() if place else None,
             pair=measuring.pair,
             hologram=measuring.hologram,
+            cells=measuring.cells,
         )
         self.state = State(settings, session=str(uuid.uuid4()), began_ns=clock(), secret=secrets.token_hex(32))
         self.journal = _recorder(config, self.state, place, lambda ended: self._loop.tell(ended))

@@ -12,6 +12,7 @@ from microscoped.daemon.config import (
     FieldConfig,
     HologramConfig,
     MicroManagerConfig,
+    OpdConfig,
     RecordedConfig,
     SimulatedConfig,
 )
@@ -152,6 +153,8 @@ def _simulated(config: Config) -> SimulatedMicroscope:
             return SimulatedMicroscope(scene_of_field, _stage_model(chosen.stage), pixel_size_um=chosen.pixel_size_um)
         case HologramConfig():
             return _holographic(config, chosen)
+        case OpdConfig():
+            return _quantitative(config, chosen)
         case MicroManagerConfig():
             raise ValueError("a Micro-Manager configuration is not simulated here")
 
@@ -206,6 +209,29 @@ def _holographic(config: Config, chosen: HologramConfig) -> SimulatedMicroscope:
         more_scenes=others,
         pixel_size_um=optics.pixel_um,
         max_fps=chosen.max_fps,
+    )
+
+
+def _quantitative(config: Config, chosen: OpdConfig) -> SimulatedMicroscope:
+    from microscoped.simulators import SimulatedMicroscope
+    from microscoped.simulators.cells import QUALITY_LEVELS, OpdScene, OpdSetup, PopulationParameters
+
+    pixel_um = config.optics.pixel_size_um
+    if pixel_um is None:
+        raise ValueError("a simulated microscope of kind opd needs optics.pixel_size_um")
+    setup = OpdSetup(
+        parameters=PopulationParameters.matched(chosen.density_per_mm2),
+        seed=chosen.seed,
+        shape_px=chosen.shape_px,
+        pixel_um=pixel_um,
+        quality=QUALITY_LEVELS[chosen.quality - 1],
+        nm_per_count=chosen.nm_per_count,
+        zero_count=chosen.zero_count,
+        speed_um_per_h=chosen.speed_um_per_h,
+        growth_per_h=chosen.growth_per_h,
+    )
+    return SimulatedMicroscope(
+        OpdScene(setup), _stage_model(chosen.stage), pixel_size_um=pixel_um, max_fps=chosen.max_fps
     )
 
 

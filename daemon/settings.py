@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from microscoped.daemon.config import Config
-    from microscoped.daemon.core import HologramDefaults, PairDefaults
+    from microscoped.daemon.core import CellsDefaults, HologramDefaults, PairDefaults
 
 UNKNOWN_DOF_UM = 1.0
 """Depth of field assumed for defaults where the optics are unknown: that of a 20× / 0.75."""
@@ -53,6 +53,7 @@ def core_settings(
     expected_z_um: float | None = None,
     pair: PairDefaults | str = "no engine reads them",
     hologram: HologramDefaults | str = "no engine reads them",
+    cells: CellsDefaults | str = "no engine reads them",
 ) -> Settings:
     """The facts that the reducer works with (see `Settings`).
 
@@ -64,14 +65,16 @@ def core_settings(
         Where it listens.
     expected_z_um
         As in `Settings`.
-    pair, hologram
-        What focus from pairs, and holding by holograms, work with; or why there is no such thing.
+    pair, hologram, cells
+        What focus from pairs, holding by holograms, and the engine of cells work with; or why there is no such thing.
     """
     dof_um = config.optics.dof_um or UNKNOWN_DOF_UM
     focus = config.focus
     offered = ["sharpness"] if config.engines.sharpness.enabled else []
     if not isinstance(hologram, str):
         offered.append("hologram")
+    if not isinstance(cells, str):
+        offered.append("cells")
     return Settings(
         software=__version__,
         endpoints=endpoints,
@@ -94,6 +97,8 @@ def core_settings(
         ),
         hologram=None if isinstance(hologram, str) else hologram,
         no_hologram=hologram if isinstance(hologram, str) else "",
+        cells=None if isinstance(cells, str) else cells,
+        no_cells=cells if isinstance(cells, str) else "",
         engines=tuple(offered),
         frame_allowance_s=config.camera.frame_allowance_s,
         stream_at_start=config.camera.stream_at_start,

@@ -29,7 +29,7 @@ GROUPS = {
     "Tasks": ("task.get", "task.list", "task.cancel"),
 }
 MODELS = {"TaskData": "a task", "FrameData": "a frame's header", "Event": "an event", "ErrorBody": "an error"}
-PARTS = ("Stage", "Camera", "Optics", "Pair", "Focus", "Hologram", "Engine")
+PARTS = ("Stage", "Camera", "Cells", "Optics", "Pair", "Part", "Focus", "Hologram", "Engine")
 """Models whose fields are shown within the result that contains them, by the beginning of their names."""
 CODES = {frozenset(OPS): "an op", frozenset(ErrorCode): "a code", frozenset(AlarmCode): "a code"}
 WORDS = {"string": "text", "boolean": "true or false", "object": "object", "null": "null"}

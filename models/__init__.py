@@ -1,5 +1,5 @@
 """Engines: what turns a frame into a measurement."""
 
-from microscoped.models.protocols import Engine
+from microscoped.models.protocols import Engine, Measurement, Part
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "Measurement", "Part"]

@@ -2,12 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A binary part of a measurement, such as a table.
+
+    Parameters
+    ----------
+    name
+        What it is.
+    content_type
+        How it is to be read.
+    data
+        Its bytes.
+    """
+
+    name: str
+    content_type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measurement:
+    """What an engine measured, with binary parts.
+
+    Parameters
+    ----------
+    values
+        Plain JSON values; physical quantities carry their unit in the name.
+    parts
+        What is too much for JSON.
+    """
+
+    values: Mapping[str, Any]
+    parts: tuple[Part, ...] = ()
 
 
 class Engine(Protocol):
@@ -23,7 +59,7 @@ class Engine(Protocol):
         """How many frames one measurement takes."""
         ...
 
-    def measure(self, frames: Sequence[NDArray[Any]], options: Mapping[str, Any]) -> Mapping[str, Any]:
+    def measure(self, frames: Sequence[NDArray[Any]], options: Mapping[str, Any]) -> Mapping[str, Any] | Measurement:
         """Measure.
 
         Parameters
@@ -37,7 +73,8 @@ class Engine(Protocol):
         Returns
         -------
         values
-            Plain JSON values; physical quantities carry their unit in the name.
+            Plain JSON values; physical quantities carry their unit in the name. Within a `Measurement` where there are
+            binary parts.
 
         Raises
         ------
@@ -47,4 +84,4 @@ class Engine(Protocol):
         ...
 
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "Measurement", "Part"]

@@ -14,7 +14,9 @@ from microscoped.daemon.cli._init import init
 from microscoped.daemon.cli._journal import journal
 from microscoped.daemon.cli._keys import keys
 from microscoped.daemon.cli._measure import measure
+from microscoped.daemon.cli._measure_cells import cells
 from microscoped.daemon.cli._models import models
+from microscoped.daemon.cli._replay import replay
 from microscoped.daemon.cli._run import run
 from microscoped.daemon.cli._schema import schema
 from microscoped.daemon.cli._send import send
@@ -46,9 +48,10 @@ def _options(
     """A daemon that focuses, watches and decides beside a microscope, driven over ZeroMQ."""
 
 
-for command in (demo, init, check, run, send, watch, schema):
+for command in (demo, init, check, run, send, watch, replay, schema):
     app.command()(command)
 app.command("_serve", hidden=True)(serve)
+measure.command()(cells)
 app.add_typer(calibrate, name="calibrate")
 app.add_typer(journal, name="journal")
 app.add_typer(keys, name="keys")

@@ -17,6 +17,9 @@ says."""
 PIXEL_AGREEMENT = 0.05
 """Pixel sizes of driver and configuration that differ by more than this part are remarked on."""
 
+LEAST_BELOW_NM = 20.0
+"""So far below the medium's path a camera of maps should count."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -46,7 +49,7 @@ def findings(config: Config, facts: Mapping[str, Any]) -> list[Finding]:
     facts
         The result of ``describe``, with ``readings_um`` (of the resting stage) and ``driver_direction``.
     """
-    return [*_optics(config, facts), *_stage(config, facts), *_camera(facts), *_hologram(facts)]
+    return [*_optics(config, facts), *_stage(config, facts), *_camera(facts), *_hologram(facts), *_cells(config, facts)]
 
 
 def _said(section: Section, key: str) -> Source:
@@ -223,6 +226,40 @@ def _hologram(facts: Mapping[str, Any]) -> list[Finding]:
         return [scale, Finding("hologram, stage", "-", "unknown", "" if told["refocus"] == "numerical" else why)]
     source: Source = "measured" if told["calibrated"] else "configured"
     return [scale, Finding("hologram, stage", f"{told['stage_per_focus']:.3g} µm per µm of distance", source)]
+
+
+def _cells(config: Config, facts: Mapping[str, Any]) -> list[Finding]:
+    """Return what is measured of cells; nothing where nobody asked for them."""
+    chosen = config.engines.cells
+    if not chosen.enabled:
+        return []
+    told: Mapping[str, Any] | None = facts.get("cells")
+    if told is None:
+        return [Finding("cells", "-", "unknown", f"cells are not measured: {facts.get('no_cells', '')}")]
+    network = told["network"] if not told["network_sha256"] else f"{told['network']} ({told['network_sha256'][:12]})"
+    warning = ""
+    if not told["network_sha256"]:
+        warning = "without a network cells that touch are often one, and no interval is told; set engines.cells.network"
+    found = [Finding("cells, read by", network, "configured" if warning else _said(chosen, "network"), warning)]
+    if chosen.source == "hologram":
+        return [*found, Finding("cells, frames", "off-axis holograms", "configured")]
+    zero = "the most frequent count of each frame" if chosen.zero_count is None else f"{chosen.zero_count:g}"
+    warning = ""
+    if chosen.zero_count is not None and chosen.zero_count * (chosen.nm_per_count or 0.0) < LEAST_BELOW_NM:
+        warning = (
+            f"paths below the medium's by more than {chosen.zero_count * (chosen.nm_per_count or 0.0):.3g} nm are cut "
+            "off, so that the background is read too high; let the camera's software add an offset"
+        )
+    found += [
+        Finding("cells, frames", f"{chosen.nm_per_count:g} nm per count", "configured"),
+        Finding("cells, count of the medium", zero, _said(chosen, "zero_count"), warning),
+    ]
+    pixel_um = chosen.pixel_size_um or config.optics.pixel_size_um or facts["camera"].get("pixel_size_um")
+    if not pixel_um:
+        remedy = "unknown, so no cell can be measured; set optics.pixel_size_um or engines.cells.pixel_size_um"
+        return [*found, Finding("cells, pixel", "-", "unknown", remedy)]
+    source: Source = "configured" if chosen.pixel_size_um or config.optics.pixel_size_um else "measured"
+    return [*found, Finding("cells, pixel", f"{pixel_um:g} µm", source)]
 
 
 __all__ = ["Finding", "findings"]

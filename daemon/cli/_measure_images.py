@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 BROKEN = (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, MemoryError, struct.error, zlib.error)
 """What readers raise on a damaged file."""
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+NPY_SIGNATURE = b"\x93NUM"
 KEPT_MODES = frozenset({"L", "I", "F", "RGB", "RGBA"})
 """Pillow's modes whose pixels are those of the file; so are all that begin with ``I;16``."""
 
@@ -30,7 +31,7 @@ class ImageError(ValueError):
 
 
 def read_image(path: Path) -> NDArray[Any]:
-    """Read one camera frame: TIFF by tifffile, everything else that Pillow knows by Pillow.
+    """Read one camera frame: TIFF by tifffile, arrays that NumPy has saved, and what Pillow knows by Pillow.
 
     Parameters
     ----------
@@ -51,7 +52,8 @@ def read_image(path: Path) -> NDArray[Any]:
             start = file.read(4)
     except OSError as error:
         raise ImageError(f"{path}: cannot be read: {error.strerror}; check name and permissions") from error
-    pixels = _tiff(path) if start in TIFF_SIGNATURES else _other(path)
+    read = _tiff if start in TIFF_SIGNATURES else _npy if start == NPY_SIGNATURE else _other
+    pixels = read(path)
     return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
 
 
@@ -75,6 +77,18 @@ def _tiff(path: Path) -> NDArray[Any]:
     if "S" in axes:
         pixels = np.moveaxis(pixels, axes.index("S"), -1)
     return pixels.reshape([size for size in pixels.shape if size > 1] or [1])
+
+
+def _npy(path: Path) -> NDArray[Any]:
+    try:
+        found: NDArray[Any] = np.load(path, allow_pickle=False)
+    except BROKEN as error:
+        raise _damaged(path, error) from error
+    if found.dtype.kind not in "uif":
+        raise ImageError(f"{path}: holds {found.dtype}, no image; save real numbers, shape (height, width)")
+    if found.ndim not in (2, 3) or (found.ndim == 3 and found.shape[2] not in (3, 4)):
+        raise ImageError(f"{path}: shape {found.shape}; save one image, shape (height, width)")
+    return found
 
 
 def _other(path: Path) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 from microscoped.daemon.client.errors import ClientError, NoAnswerError, RequestFailedError, TaskFailedError
 from microscoped.daemon.client.scope import DEFAULT_ADDRESS, Scope
 from microscoped.daemon.client.subscription import Subscription
+from microscoped.daemon.client.tables import Tables
 
 __all__ = [
     "DEFAULT_ADDRESS",
@@ -11,5 +12,6 @@ __all__ = [
     "RequestFailedError",
     "Scope",
     "Subscription",
+    "Tables",
     "TaskFailedError",
 ]

@@ -15,6 +15,7 @@ from microscoped.daemon.client.connect import reachable, secure, why_silent
 from microscoped.daemon.client.errors import NoAnswerError, RequestFailedError, TaskFailedError
 from microscoped.daemon.client.reading import read_error, read_event, read_reply
 from microscoped.daemon.client.subscription import Subscription
+from microscoped.daemon.client.tables import Tables, read_tables
 from microscoped.daemon.keys import read_client_key
 from microscoped.daemon.protocol import VERSION, dumps
 
@@ -245,6 +246,10 @@ class Scope:
     def frames(self, camera: str = "", *, timeout_s: float | None = None) -> Subscription[Frame]:
         """Subscribe, and return an iterator of frames: their headers and pixels. A slow reader loses some."""
         return Subscription(self._subscribe("frames", (f"v1.frame.{camera}",)), _frame, timeout_s)
+
+    def tables(self, engine: str = "cells", *, timeout_s: float | None = None) -> Subscription[Tables]:
+        """Subscribe, and return an iterator of an engine's measurements with their tables. A slow reader loses some."""
+        return Subscription(self._subscribe("frames", (f"v1.measure.{engine}.",)), read_tables, timeout_s)
 
     # --- inside -----------------------------------------------------------------------------------------------
 

@@ -1,11 +1,12 @@
 """``config.yaml``: what it can say, and how it is read."""
 
-from microscoped.daemon.config.engines import EngineConfig, EnginesConfig, HologramEngineConfig
+from microscoped.daemon.config.engines import CellsEngineConfig, EngineConfig, EnginesConfig, HologramEngineConfig
 from microscoped.daemon.config.load import DEMO, ConfigError, load_config, parse_config, template
 from microscoped.daemon.config.microscopes import (
     FieldConfig,
     HologramConfig,
     MicroManagerConfig,
+    OpdConfig,
     RecordedConfig,
     SimulatedConfig,
     SimulatedStageConfig,
@@ -28,6 +29,7 @@ from microscoped.daemon.config.section import Section
 __all__ = [
     "DEMO",
     "CameraConfig",
+    "CellsEngineConfig",
     "Config",
     "ConfigError",
     "EngineConfig",
@@ -42,6 +44,7 @@ __all__ = [
     "LogConfig",
     "MicroManagerConfig",
     "NetworkConfig",
+    "OpdConfig",
     "OpticsConfig",
     "RecordedConfig",
     "Section",

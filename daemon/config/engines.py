@@ -88,11 +88,96 @@ class HologramEngineConfig(Section):
         return self
 
 
+CellColumn = Literal[
+    "row_px",
+    "column_px",
+    "row_um",
+    "column_um",
+    "dry_mass_pg",
+    "area_um2",
+    "max_opd_nm",
+    "length_um",
+    "dry_mass_pg_half_width",
+    "area_um2_half_width",
+    "max_opd_nm_half_width",
+    "length_um_half_width",
+    "touching",
+    "border",
+    "track",
+]
+"""Columns of the table of cells."""
+
+
+class CellsEngineConfig(Section):
+    """The cells of each frame: how many, how heavy, how they grow and move.
+
+    Parameters
+    ----------
+    enabled
+        Whether it looks at every frame.
+    source
+        What the camera delivers: ``opd``, maps of the optical path difference in counts, or ``hologram``, off-axis
+        holograms, of which ``engines.hologram`` says how they are read, whether it is enabled or not.
+    nm_per_count, zero_count
+        Of maps: what a count is, and the count of the medium; by default the most frequent one of each frame.
+    pixel_size_um
+        Of maps: size of a pixel in the specimen, where it is not that of ``optics`` or of the driver.
+    distance_um
+        Of holograms: from the plane in focus to the cells, in the medium, positive in the direction of the light; by
+        default it is searched in the first frame and every twentieth after.
+    network
+        ``cells_b`` is trained on noisy images with an uneven background, ``cells_a`` on clean ones; ``none``: threshold
+        and watershed.
+    backend
+        What runs the network (see ``docs/engines.md``).
+    every
+        Of a stream, each how manieth frame is measured; single frames always are.
+    least_opd_nm
+        Cells whose greatest optical path difference is below this are left out.
+    link
+        Whether cells are followed from frame to frame.
+    link_reach_um
+        Farthest that a cell moves from one measured frame to the next.
+    columns
+        Columns of the table of single cells that stand in the event as JSON, too, as rules and small scripts read them;
+        each makes events and journal longer, by some 8 bytes a cell.
+    """
+
+    enabled: bool = False
+    source: Literal["opd", "hologram"] = "opd"
+    nm_per_count: Positive | None = None
+    zero_count: Annotated[float, Field(ge=0)] | None = None
+    pixel_size_um: Positive | None = None
+    distance_um: float | None = None
+    network: Literal["cells_b", "cells_a", "none"] = "cells_b"
+    backend: Literal["auto", "onnxruntime", "tensorrt_rtx", "tensorrt", "openvino"] = "onnxruntime"
+    every: Annotated[int, Field(ge=1, le=100_000)] = 1
+    least_opd_nm: Annotated[float, Field(ge=0)] = 0.0
+    link: bool = True
+    link_reach_um: Positive = 15.0
+    columns: tuple[CellColumn, ...] = ()
+
+    @model_validator(mode="after")
+    def _of_one_source(self) -> Self:
+        if self.enabled and self.source == "opd" and self.nm_per_count is None:
+            raise KeyProblemError(
+                "nm_per_count", "nm_per_count is required with source opd: how many nanometres a count of the camera is"
+            )
+        of_other = ("nm_per_count", "zero_count", "pixel_size_um") if self.source == "hologram" else ("distance_um",)
+        for name in of_other:
+            if getattr(self, name) is not None:
+                raise KeyProblemError(
+                    name, f"{name} {getattr(self, name):g} means nothing with source {self.source}; take it out"
+                )
+        return self
+
+
 class EnginesConfig(Section):
     """The engines."""
 
     sharpness: EngineConfig = EngineConfig()
     hologram: HologramEngineConfig = HologramEngineConfig()
+    cells: CellsEngineConfig = CellsEngineConfig()
 
 
-__all__ = ["EngineConfig", "EnginesConfig", "HologramEngineConfig"]
+__all__ = ["CellsEngineConfig", "EngineConfig", "EnginesConfig", "HologramEngineConfig"]

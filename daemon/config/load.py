@@ -21,7 +21,7 @@ DEMO = "demo"
 """A ``config_file`` of this name is the packaged demonstration microscope, not a file."""
 
 TEMPLATE_NAME = "template.yaml"
-KINDS = "micromanager, simulated, recorded, field, hologram"
+KINDS = "micromanager, simulated, recorded, field, hologram, opd"
 """The kinds of microscope."""
 SHOWN = 80
 """Characters of a wrong value that are shown."""

@@ -254,8 +254,48 @@ class HologramConfig(Section):
         return self
 
 
+class OpdConfig(Section):
+    """A simulated microscope that delivers maps of the optical path difference of living adherent cells, in counts.
+
+    Its pixels are those of ``optics``. The maps do not change with the stage.
+
+    Parameters
+    ----------
+    density_per_mm2
+        How many cells lie there: one of the four populations of Allier 2022.
+    quality
+        Noise and background, from 1 (clean) to 7: 20 nm of noise on a background of ±30 nm.
+    seed
+        Which cells, and which noise.
+    nm_per_count, zero_count
+        What a count is, and the count of the medium.
+    speed_um_per_h, growth_per_h
+        How fast each cell moves, on a circle of its own, and how fast its mass grows; it divides where it has doubled.
+    shape_px
+        Height and width of a frame.
+    max_fps
+        Highest frame rate.
+    through_micromanager, stage
+        As for a simulated microscope.
+    """
+
+    kind: Literal["opd"]
+    density_per_mm2: Literal[183, 255, 364, 527] = 255
+    quality: Annotated[int, Field(ge=1, le=7)] = 1
+    seed: Annotated[int, Field(ge=0)] = 1
+    nm_per_count: Positive = 0.1
+    zero_count: Annotated[int, Field(ge=0, le=65_535)] = 2_000
+    speed_um_per_h: Annotated[float, Field(ge=0)] = 15.0
+    growth_per_h: Annotated[float, Field(ge=0)] = 0.035
+    shape_px: tuple[Annotated[int, Field(ge=64, le=4096)], Annotated[int, Field(ge=64, le=4096)]] = (512, 512)
+    max_fps: Positive = 20.0
+    through_micromanager: bool = False
+    stage: SimulatedStageConfig = SimulatedStageConfig()
+
+
 MicroscopeConfig = Annotated[
-    MicroManagerConfig | SimulatedConfig | RecordedConfig | FieldConfig | HologramConfig, Field(discriminator="kind")
+    MicroManagerConfig | SimulatedConfig | RecordedConfig | FieldConfig | HologramConfig | OpdConfig,
+    Field(discriminator="kind"),
 ]
 
 __all__ = [
@@ -263,6 +303,7 @@ __all__ = [
     "HologramConfig",
     "MicroManagerConfig",
     "MicroscopeConfig",
+    "OpdConfig",
     "RecordedConfig",
     "SimulatedConfig",
     "SimulatedStageConfig",

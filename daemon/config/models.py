@@ -9,7 +9,13 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from microscoped.daemon.config.engines import EnginesConfig
-from microscoped.daemon.config.microscopes import HologramConfig, MicroManagerConfig, MicroscopeConfig, SimulatedConfig
+from microscoped.daemon.config.microscopes import (
+    HologramConfig,
+    MicroManagerConfig,
+    MicroscopeConfig,
+    OpdConfig,
+    SimulatedConfig,
+)
 from microscoped.daemon.config.section import KeyProblemError, Positive, Section
 from microscoped.drivers.optics import Optics
 from microscoped.drivers.protocols import FocusDirection
@@ -354,6 +360,19 @@ class Config(Section):
                 "optics",
                 "a simulated microscope needs optics.na, optics.wavelength_nm and optics.pixel_size_um; add them",
             )
+        if isinstance(self.microscope, OpdConfig) and self.optics.pixel_size_um is None:
+            raise KeyProblemError(
+                "optics", "a simulated microscope of kind opd needs optics.pixel_size_um, 1.67 for instance; add it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _cells_of_holograms(self) -> Self:
+        cells = self.engines.cells
+        if cells.enabled and cells.source == "hologram" and self.optics.wavelength_nm is None:
+            raise KeyProblemError(
+                "optics", "engines.cells with source hologram needs optics.wavelength_nm, for the path from the phase"
+            )
         return self
 
     @model_validator(mode="after")
@@ -362,7 +381,10 @@ class Config(Section):
         if isinstance(self.microscope, HologramConfig):
             media["microscope.medium_index"] = self.microscope.medium_index
         for key, index in media.items():
-            wanted = self.engines.hologram.enabled or key.startswith("microscope")
+            read = self.engines.hologram.enabled or (
+                self.engines.cells.enabled and self.engines.cells.source == "hologram"
+            )
+            wanted = read or key.startswith("microscope")
             if wanted and self.optics.na is not None and self.optics.na >= index:
                 raise KeyProblemError(
                     key,

@@ -3,10 +3,11 @@
 from microscoped.daemon.core.effects import Effect
 from microscoped.daemon.core.inputs import Input, Now, Peer
 from microscoped.daemon.core.modes import Mode
-from microscoped.daemon.core.state import FocusDefaults, HologramDefaults, PairDefaults, Settings, State
+from microscoped.daemon.core.state import CellsDefaults, FocusDefaults, HologramDefaults, PairDefaults, Settings, State
 from microscoped.daemon.core.step import step
 
 __all__ = [
+    "CellsDefaults",
     "Effect",
     "FocusDefaults",
     "HologramDefaults",

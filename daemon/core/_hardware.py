@@ -11,6 +11,7 @@ from microscoped.daemon.core.handlers import (
     calibrate,
     calibrate_hologram,
     camera,
+    cells,
     focus,
     hold,
     hold_hologram,
@@ -204,7 +205,8 @@ def _frame(turn: Turn, frame: FrameData, command: str | None) -> None:
     message = turn.publish(topic, frame, causes)
     turn.do(PublishFrame(topic, message, frame.frame))
     for engine in turn.state.settings.engines:
-        turn.do(Offer(engine, frame.frame, _offered_with(turn, engine, frame)))
+        if engine != cells.ENGINE or cells.due(turn, frame):
+            turn.do(Offer(engine, frame.frame, _offered_with(turn, engine, frame)))
     for wait in turn.state.frame_waits:
         turn.reply(wait.reply, FrameResult(frame=frame.model_dump(mode="json")), frame.frame)
         turn.do(ClearTimer(wait.timer))
@@ -215,6 +217,8 @@ def _offered_with(turn: Turn, engine: str, frame: FrameData) -> Mapping[str, Jso
     """What an engine must know of a frame."""
     if engine == hold_hologram.ENGINE:
         return hold_hologram.options_of(turn)
+    if engine == cells.ENGINE:
+        return cells.options_of(turn, frame)
     return {"bit_depth": frame.bit_depth}
 
 

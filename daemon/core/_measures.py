@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from microscoped.daemon.core.handlers import calibrate, calibrate_hologram, focus, hold, hold_hologram, session
+from microscoped.daemon.core.effects import PublishParts
+from microscoped.daemon.core.handlers import calibrate, calibrate_hologram, cells, focus, hold, hold_hologram, session
 from microscoped.daemon.core.state import CalibrateHologramWork, CalibrateWork, EngineView, FocusWork, HoldWork
 from microscoped.daemon.core.watchdogs import watch_over
 from microscoped.daemon.protocol import AlarmCode
@@ -34,11 +35,17 @@ def measure_ended(turn: Turn, ended: MeasureEnded) -> None:
             values=dict(ended.values),
             z_um=frame.z_um if frame else None,
             latency_ms=ended.latency_ms,
+            parts=list(ended.parts),
         )
-        turn.publish(measure_topic(ended.engine), data, (*ended.earlier, ended.frame))
+        topic = measure_topic(ended.engine)
+        message = turn.publish(topic, data, (*ended.earlier, ended.frame))
+        if ended.parts:
+            turn.do(PublishParts(topic, message))
         _note_failure(turn, ended, failing=False, detail=f"{ended.engine} measures again")
         if ended.engine == hold_hologram.ENGINE:
             _note_background(turn, ended.values.get("background"))
+        elif ended.engine == cells.ENGINE:
+            _note_background(turn, cells.background_of(ended.values))
         if ended.request is None and frame is not None:
             if ended.engine == focus.ENGINE:
                 hold.see_score(turn, frame, ended.values["score"])

@@ -41,6 +41,14 @@ class PublishFrame:
 
 
 @dataclass(frozen=True, slots=True)
+class PublishParts:
+    """Publish a measurement with its binary parts on ``frames``, if anybody listens: those of the input in hand."""
+
+    topic: str
+    message: Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
 class Submit:
     """Hand a command to the hardware thread; a `CommandEnded` follows."""
 
@@ -142,6 +150,7 @@ Effect: TypeAlias = (
     SendReply
     | Publish
     | PublishFrame
+    | PublishParts
     | Submit
     | CancelCommand
     | HaltStage
@@ -168,6 +177,7 @@ __all__ = [
     "Offer",
     "Publish",
     "PublishFrame",
+    "PublishParts",
     "SendReply",
     "SetTimer",
     "Submit",

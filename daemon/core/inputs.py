@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from pydantic import JsonValue
 
 from microscoped.daemon.protocol import ErrorBody, Request, Scope
-from microscoped.daemon.protocol.events import FrameData
+from microscoped.daemon.protocol.events import FrameData, PartData
 from microscoped.drivers.motion import Arrival
 from microscoped.drivers.protocols import CameraInfo, CameraSettings, FocusDirection
 
@@ -161,6 +161,8 @@ class MeasureEnded:
         From offering to result.
     earlier
         Frames that belong to the measurement and were exposed before, in that order.
+    parts
+        Its binary parts; they themselves stay behind, as pixels do.
     """
 
     engine: str
@@ -170,6 +172,7 @@ class MeasureEnded:
     latency_ms: float
     error: ErrorBody | None = None
     earlier: tuple[str, ...] = ()
+    parts: tuple[PartData, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,32 @@ class HologramDefaults:
 
 
 @dataclass(frozen=True, slots=True)
+class CellsDefaults:
+    """What the reducer knows of the engine ``cells``.
+
+    Parameters
+    ----------
+    source
+        What the frames are: ``opd`` or ``hologram``.
+    network, network_sha256
+        What reads them; the second is empty without a network.
+    pixel_size_um
+        Size of an unbinned camera pixel in the specimen; ``None``: what the driver says.
+    every
+        Of a stream, each how manieth frame is measured.
+    links
+        Whether cells are followed from frame to frame.
+    """
+
+    source: Literal["opd", "hologram"]
+    network: str
+    network_sha256: str = ""
+    pixel_size_um: float | None = None
+    every: int = 1
+    links: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class FocusDefaults:
     """What ``focus.run`` uses where the request does not say (see `FocusRunParams`).
 
@@ -154,6 +180,8 @@ class Settings:
         Defaults of ``focus.run``.
     hologram, no_hologram
         What is known of the engine ``hologram``, or why there is none.
+    cells, no_cells
+        What is known of the engine ``cells``, or why there is none.
     engines
         Engines that every frame is offered to.
     frame_allowance_s
@@ -177,6 +205,8 @@ class Settings:
     objective: str | None = None
     hologram: HologramDefaults | None = None
     no_hologram: str = "it is switched off in the configuration (engines.hologram.enabled)"
+    cells: CellsDefaults | None = None
+    no_cells: str = "it is switched off in the configuration (engines.cells.enabled)"
     engines: tuple[str, ...] = ()
     frame_allowance_s: float = 2.0
     ring: int = 16
@@ -395,6 +425,7 @@ __all__ = [
     "CalibrateHologramWork",
     "CalibrateWork",
     "CameraView",
+    "CellsDefaults",
     "DistanceWork",
     "EngineView",
     "FocusDefaults",

@@ -103,8 +103,28 @@ class FrameData(Message):
     off_plane: bool = False
 
 
+class PartData(Message):
+    """A binary part of a measurement: one frame after the JSON frame, on ``frames``.
+
+    Parameters
+    ----------
+    name
+        What it is.
+    content_type
+        How it is to be read: ``application/vnd.apache.arrow.stream`` is a table as an Arrow IPC stream.
+    size_bytes
+        Its length.
+    """
+
+    name: str
+    content_type: str
+    size_bytes: int
+
+
 class MeasureData(Message):
     """``v1.measure.<engine>.``: what an engine says of one frame, or that it skipped it for a newer one.
+
+    The same event goes over the socket ``frames`` with its binary parts, where it has such.
 
     Parameters
     ----------
@@ -118,11 +138,18 @@ class MeasureData(Message):
         phase is measured), medians over the cells, micrometres in the medium from the plane in focus, positive along
         the light; ``half_width_um`` of their 90 % interval, ``depth_spread_um``, and ``reason`` where there is no
         distance; the same, place, phase and dry mass of each of ``cells``; and how well the ``background`` fits. Where
-        the scale is unknown, distances end in ``_px2_per_wavelength``.
+        the scale is unknown, distances end in ``_px2_per_wavelength``. Of ``cells``: ``count``, ``density_per_mm2``,
+        the distributions of ``dry_mass_pg``, ``area_um2``, ``max_opd_nm`` and ``length_um`` over the cells that do not
+        reach the border, under ``tracks`` how many were found again, how they grow and how they move, and as ``cells``
+        those columns of the table that are configured.
     z_um
         Where the stage was during the exposure.
     latency_ms
         From the frame's arrival to the end of the measurement.
+    parts
+        Its binary parts, each with ``name``, ``content_type`` and ``size_bytes``, in the order in which they follow the
+        JSON frame on ``frames``. Of ``cells``: ``cells``, a row for each cell, and ``motions``, a row for each cell
+        that was found again.
     """
 
     engine: str
@@ -131,6 +158,7 @@ class MeasureData(Message):
     values: dict[str, JsonValue] = {}
     z_um: float | None = None
     latency_ms: float | None = None
+    parts: list[PartData] = []
 
 
 class TaskData(Message):
@@ -257,6 +285,7 @@ __all__ = [
     "HeartbeatData",
     "LogData",
     "MeasureData",
+    "PartData",
     "StateData",
     "TaskData",
     "frame_topic",

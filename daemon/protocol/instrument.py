@@ -310,6 +310,31 @@ class HologramFacts(Message):
     repeatability_um: float | None
 
 
+class CellsFacts(Message):
+    """What the engine of cells works with.
+
+    Parameters
+    ----------
+    source
+        What the frames are: ``opd``, maps of the optical path difference in counts, or ``hologram``.
+    network, network_sha256
+        What reads them, ``watershed`` without a network; the second is empty then.
+    pixel_size_um
+        Size of an unbinned camera pixel in the specimen; ``null``: what the driver says.
+    every
+        Of a stream, each how manieth frame is measured.
+    links
+        Whether cells are followed from frame to frame.
+    """
+
+    source: Literal["opd", "hologram"]
+    network: str
+    network_sha256: str
+    pixel_size_um: float | None
+    every: int
+    links: bool
+
+
 class EngineStatus(Message):
     """What an engine has done in this session.
 
@@ -328,6 +353,7 @@ __all__ = [
     "CameraInfoData",
     "CameraSettingsData",
     "CameraStatus",
+    "CellsFacts",
     "EngineStatus",
     "FocusFacts",
     "HologramFacts",

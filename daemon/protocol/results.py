@@ -12,6 +12,7 @@ from microscoped.daemon.protocol.instrument import (
     CameraFacts,
     CameraSettingsData,
     CameraStatus,
+    CellsFacts,
     EngineStatus,
     FocusFacts,
     HologramFacts,
@@ -143,6 +144,8 @@ class DescribeResult(Message):
         What ``focus.run`` does where the request does not say.
     hologram, no_hologram
         What the engine of holograms works with, or why there is none.
+    cells, no_cells
+        What the engine of cells works with, or why there is none.
     """
 
     microscope: dict[str, str]
@@ -152,6 +155,8 @@ class DescribeResult(Message):
     focus: FocusFacts
     hologram: HologramFacts | None = None
     no_hologram: str = ""
+    cells: CellsFacts | None = None
+    no_cells: str = ""
 
 
 class TopicValue(Message):

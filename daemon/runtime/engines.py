@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from microscoped.daemon.core.inputs import FrameSkipped, MeasureEnded
 from microscoped.daemon.protocol import ErrorBody, ErrorCode, dumps
+from microscoped.daemon.protocol.events import PartData
+from microscoped.models import Measurement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from microscoped.drivers.protocols import Clock, Pixels
-    from microscoped.models import Engine
+    from microscoped.models import Engine, Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,14 @@ class _Job:
     request: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class MeasuredWithParts:
+    """A measurement, and the binary parts that do not go into the reducer."""
+
+    ended: MeasureEnded
+    parts: tuple[bytes, ...]
+
+
 class EngineThread:
     """Runs engines on a thread of its own.
 
@@ -36,7 +46,8 @@ class EngineThread:
     engines
         The engines; measured by turns.
     post
-        Hears `MeasureEnded` and `FrameSkipped`, on this thread or on the caller's.
+        Hears `MeasureEnded` (within `MeasuredWithParts` where there are binary parts) and `FrameSkipped`, on this
+        thread or on the caller's.
     clock
         Monotonic nanoseconds.
     """
@@ -44,7 +55,7 @@ class EngineThread:
     def __init__(
         self,
         engines: Sequence[Engine],
-        post: Callable[[MeasureEnded | FrameSkipped], None],
+        post: Callable[[MeasureEnded | MeasuredWithParts | FrameSkipped], None],
         clock: Clock,
     ) -> None:
         self._engines = {engine.name: engine for engine in engines}
@@ -103,18 +114,22 @@ class EngineThread:
     def _run(self) -> None:
         while (job := self._next()) is not None:
             values: Mapping[str, Any] | None = None
+            parts: tuple[Part, ...] = ()
             error: ErrorBody | None = None
             try:
                 measured = self._engines[job.engine].measure(job.pixels, job.options)
+                told = measured if isinstance(measured, Measurement) else Measurement(measured)
                 # What cannot go over the wire (NaN above all) is this engine's fault, here and now.
-                values = json.loads(dumps(measured))
+                values, parts = json.loads(dumps(told.values)), told.parts
             except ValueError as problem:
                 error = ErrorBody.of(ErrorCode.INVALID, f"{job.engine}: {problem}")
             except Exception as problem:  # noqa: BLE001 - one engine's fault is reported and must not end the others
                 error = ErrorBody.of(ErrorCode.FAULT_ENGINE, f"{job.engine}: {type(problem).__name__}: {problem}")
             latency_ms = (self._clock() - job.asked_ns) / 1e6
             *earlier, frame = job.frames
-            self._post(MeasureEnded(job.engine, frame, job.request, values, latency_ms, error, tuple(earlier)))
+            heads = tuple(PartData(name=p.name, content_type=p.content_type, size_bytes=len(p.data)) for p in parts)
+            ended = MeasureEnded(job.engine, frame, job.request, values, latency_ms, error, tuple(earlier), heads)
+            self._post(MeasuredWithParts(ended, tuple(p.data for p in parts)) if parts else ended)
 
 
-__all__ = ["EngineThread"]
+__all__ = ["EngineThread", "MeasuredWithParts"]

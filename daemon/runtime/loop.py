@@ -16,7 +16,7 @@ from microscoped.daemon.core import effects as to_do
 from microscoped.daemon.core import inputs as heard_of
 from microscoped.daemon.protocol import BadRequestError, dumps, read_request
 from microscoped.daemon.protocol.events import ALARM_TOPIC, STATE_TOPIC
-from microscoped.daemon.runtime.engines import EngineThread
+from microscoped.daemon.runtime.engines import EngineThread, MeasuredWithParts
 from microscoped.daemon.runtime.log_feed import NOT_AGAIN, LogFeed
 from microscoped.daemon.runtime.mailbox import Mailbox
 from microscoped.daemon.runtime.timers import Timers
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from microscoped.drivers.protocols import CameraInfo, Clock, Microscope, Pixels
     from microscoped.models import Engine
 
-    Item: TypeAlias = HardwareEvent | Input
+    Item: TypeAlias = HardwareEvent | Input | MeasuredWithParts
     Watcher: TypeAlias = Callable[[Input, Now, tuple[Effect, ...]], None]
 
 log = logging.getLogger("microscoped")
@@ -126,6 +126,7 @@ class Loop:
         self._heartbeat_ns = clock() + HEARTBEAT_NS
         self._local: deque[Input] = deque()
         self._pixels: dict[str, Pixels] = {}
+        self._parts: tuple[bytes, ...] = ()
         self._camera: CameraInfo | None = None
         # Each of these is written by one thread only: posted and dropped by the hardware thread, taken by the loop.
         self._frames_posted = 0
@@ -224,7 +225,7 @@ class Loop:
         self._mail.post(event)
 
     def _admitted(self, item: Item) -> Input:
-        """Turn a posted item into an input, keeping a frame's pixels."""
+        """Turn a posted item into an input, keeping a frame's pixels, and a measurement's parts while it is handled."""
         match item:
             case FrameTaken():
                 if item.frame.streamed:
@@ -234,6 +235,9 @@ class Loop:
                 self._camera = item.camera
             case heard_of.LogWritten():
                 self._log_feed.taken()
+            case MeasuredWithParts():
+                self._parts = item.parts
+                return item.ended
         if isinstance(item, HardwareEvent):
             return translate(item, self._camera)
         return item
@@ -274,6 +278,7 @@ class Loop:
             raise
         for effect in effects:
             self._perform(effect)
+        self._parts = ()
         if self._journal is not None:
             self._journal.record(heard, now, effects, self._state)
         if self._watch is not None:
@@ -287,7 +292,10 @@ class Loop:
                     _tell(effect)
             case to_do.PublishFrame():
                 if self._sockets.wants_frames(effect.topic):
-                    self._sockets.publish_frame(effect.topic, dumps(effect.message), self._pixels[effect.frame])
+                    self._sockets.publish_with(effect.topic, dumps(effect.message), [self._pixels[effect.frame]])
+            case to_do.PublishParts():
+                if self._sockets.wants_frames(effect.topic):
+                    self._sockets.publish_with(effect.topic, dumps(effect.message), self._parts)
             case to_do.SendReply():
                 pixels = None if effect.frame is None else self._pixels[effect.frame]
                 self._sockets.reply(effect.peer, dumps(effect.message), pixels)

@@ -20,7 +20,7 @@ SUBSCRIBE_BYTES = 4_096
 EVENTS_HIGH_WATER = 10_000
 """Events kept for a slow subscriber; beyond it ZeroMQ drops them, which the subscriber sees by the gap in ``seq``."""
 FRAMES_HIGH_WATER = 4
-"""Pictures kept for a slow subscriber: it loses frames, and nobody else does."""
+"""Pictures and tables kept for a slow subscriber: it loses some, and nobody else does."""
 CONTROL_HIGH_WATER = 1_000
 LINGER_MS = 200
 
@@ -123,12 +123,12 @@ class Sockets:
         """Send an event."""
         self.events.send_multipart([topic.encode(), payload], zmq.NOBLOCK)
 
-    def publish_frame(self, topic: str, payload: bytes, pixels: Any) -> None:  # noqa: ANN401 - any buffer
-        """Send a picture to those who subscribed to it."""
-        self.frames.send_multipart([topic.encode(), payload, pixels], zmq.NOBLOCK, copy=False)
+    def publish_with(self, topic: str, payload: bytes, parts: Sequence[Any]) -> None:
+        """Send a picture, or a measurement with its binary parts, to those who subscribed to it on ``frames``."""
+        self.frames.send_multipart([topic.encode(), payload, *parts], zmq.NOBLOCK, copy=False)
 
     def wants_frames(self, topic: str) -> bool:
-        """Whether anybody subscribed to pictures of this topic."""
+        """Whether anybody subscribed to this topic on ``frames``."""
         name = topic.encode()
         return any(name.startswith(prefix) for prefix in self._frame_topics)
 

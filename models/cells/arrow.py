@@ -1,4 +1,4 @@
-"""The table as an Arrow IPC stream: one message that programs in any language read as columns.
+"""Tables as Arrow IPC streams: one message that programs in any language read as columns.
 
 Written with nanoarrow, which is 3 MB and needs no other library; it is imported where a table is first sent.
 """
@@ -6,18 +6,29 @@ Written with nanoarrow, which is 3 MB and needs no other library; it is imported
 from __future__ import annotations
 
 import io
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from microscoped.models.cells.errors import TableError
+from microscoped.models.cells.linking import Motion
 from microscoped.models.cells.measures import COLUMNS, CellTable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from numpy.typing import NDArray
 
 FORMAT: Final = b"microscoped.cells.1"
-"""Of the stream: stands in the schema's metadata as ``format``, beside ``pixel_um``, ``rows_px`` and ``columns_px``."""
+"""Of a table: stands in the schema's metadata as ``format``, beside ``pixel_um``, ``rows_px`` and ``columns_px``."""
+
+MOTIONS_FORMAT: Final = b"microscoped.motions.1"
+"""Of motions, in the same place."""
+CONTENT_TYPE: Final = "application/vnd.apache.arrow.stream"
+"""Of both."""
+WHOLE: Final = ("track", "points")
+"""Columns of motions that hold whole numbers."""
 
 
 def to_arrow(table: CellTable) -> bytes:
@@ -25,31 +36,26 @@ def to_arrow(table: CellTable) -> bytes:
 
     Numbers are ``double``, ``track`` is ``int64``, ``touching`` and ``border`` are ``bool``; what is not known is null.
     """
-    import nanoarrow
-    import nanoarrow.ipc
-
-    kinds: dict[str, Any] = {name: nanoarrow.float64() for name in COLUMNS}
-    kinds |= {"touching": nanoarrow.bool_(nullable=False), "border": nanoarrow.bool_(nullable=False)}
-    kinds["track"] = nanoarrow.int64()
     metadata = {
         b"format": FORMAT,
         b"pixel_um": repr(float(table.pixel_um)).encode(),
         b"rows_px": str(table.shape_px[0]).encode(),
         b"columns_px": str(table.shape_px[1]).encode(),
     }
-    schema = nanoarrow.c_schema(nanoarrow.struct(kinds, nullable=False)).modify(metadata=metadata)
-    children = []
-    for name in COLUMNS:
-        values: NDArray[Any] = getattr(table, name)
-        known = values >= 0 if name == "track" else values == values
-        bits = None if known.all() else _bits(known)
-        data = _bits(values) if values.dtype == np.bool_ else np.ascontiguousarray(values)
-        children.append(nanoarrow.c_array_from_buffers(kinds[name], len(table), [bits, data]))
-    batch = nanoarrow.c_array_from_buffers(schema, len(table), [None], children=children)
-    out = io.BytesIO()
-    with nanoarrow.ipc.StreamWriter.from_writable(out) as writer:
-        writer.write_array(batch)
-    return out.getvalue()
+    return _stream({name: getattr(table, name) for name in COLUMNS}, len(table), metadata)
+
+
+def motions_to_arrow(motions: Sequence[Motion]) -> bytes:
+    """Return what linked cells did as an Arrow IPC stream, a row each; columns as of `Motion`.
+
+    Numbers are ``double``, ``track`` and ``points`` are ``int64``; what is not known is null.
+    """
+    columns: dict[str, NDArray[Any]] = {}
+    for one in fields(Motion):
+        values = [getattr(motion, one.name) for motion in motions]
+        whole = one.name in WHOLE
+        columns[one.name] = np.array(values, np.int64 if whole else np.float64)
+    return _stream(columns, len(motions), {b"format": MOTIONS_FORMAT})
 
 
 def from_arrow(stream: bytes) -> CellTable:
@@ -83,6 +89,30 @@ def from_arrow(stream: bytes) -> CellTable:
     return CellTable(shape, float(metadata[b"pixel_um"]), **columns)
 
 
+def _stream(columns: Mapping[str, NDArray[Any]], count: int, metadata: Mapping[bytes, bytes]) -> bytes:
+    """Return columns as an Arrow IPC stream of one batch; NaN, and a negative track, are null."""
+    import nanoarrow
+    import nanoarrow.ipc
+
+    kinds: dict[str, Any] = {}
+    children = []
+    for name, values in columns.items():
+        if values.dtype == np.bool_:
+            kinds[name], known, data = nanoarrow.bool_(nullable=False), np.ones(count, bool), _bits(values)
+        elif values.dtype == np.int64:
+            kinds[name], known, data = nanoarrow.int64(), values >= 0, np.ascontiguousarray(values)
+        else:
+            kinds[name], known, data = nanoarrow.float64(), values == values, np.ascontiguousarray(values)
+        bits = None if known.all() else _bits(known)
+        children.append(nanoarrow.c_array_from_buffers(kinds[name], count, [bits, data]))
+    schema = nanoarrow.c_schema(nanoarrow.struct(kinds, nullable=False)).modify(metadata=dict(metadata))
+    batch = nanoarrow.c_array_from_buffers(schema, count, [None], children=children)
+    out = io.BytesIO()
+    with nanoarrow.ipc.StreamWriter.from_writable(out) as writer:
+        writer.write_array(batch)
+    return out.getvalue()
+
+
 def _bits(values: NDArray[np.bool_]) -> NDArray[np.uint8]:
     return np.packbits(values, bitorder="little")
 
@@ -95,4 +125,4 @@ def _column(name: str, values: list[Any]) -> NDArray[Any]:
     return np.array([np.nan if value is None else value for value in values], np.float64)
 
 
-__all__ = ["FORMAT", "from_arrow", "to_arrow"]
+__all__ = ["CONTENT_TYPE", "FORMAT", "MOTIONS_FORMAT", "from_arrow", "motions_to_arrow", "to_arrow"]

@@ -8,14 +8,13 @@ al., Methods 115, 80 (2017)). The assignment is SciPy's; frames come one at a ti
 from __future__ import annotations
 
 import math
-from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy import special
 
 from microscoped.models.cells._assignment import assign, near_pairs
+from microscoped.models.cells._tracks import Tracks
 from microscoped.models.cells.errors import SettingsError, TimeError
 
 if TYPE_CHECKING:
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
     from microscoped.models.cells.measures import CellTable
 
-SECONDS_PER_HOUR: Final = 3600.0
 LEAST_FOR_DRIFT: Final = 30
 """Links from which their median displacement is taken for the stage's."""
 
@@ -103,15 +101,6 @@ class Motion:
 
 
 @dataclass(slots=True)
-class _Track:
-    number: int
-    times_s: deque[float]
-    places_um: deque[tuple[float, float]]
-    masses_pg: deque[float]
-    unseen: int = 0
-
-
-@dataclass(slots=True)
 class Linker:
     """Links the cells of a series of frames of one place. Not for several threads.
 
@@ -122,10 +111,13 @@ class Linker:
     """
 
     settings: LinkSettings = field(default_factory=LinkSettings)
-    _tracks: list[_Track] = field(default_factory=list, init=False)
+    _tracks: Tracks = field(init=False)
     _count: int = field(default=0, init=False)
     _time_s: float | None = field(default=None, init=False)
     _drift_um: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2), init=False)
+
+    def __post_init__(self) -> None:
+        self._tracks = Tracks(self.settings.most_points)
 
     @property
     def drift_um(self) -> tuple[float, float]:
@@ -159,33 +151,32 @@ class Linker:
         self._drift_um = self._drift_um + self._shared(places - self._drift_um, owners, rows)
         places = places - self._drift_um
         numbers = np.full(len(table), -1, np.int64)
-        for one in self._tracks:
-            one.unseen += 1
-        for owner, row in zip(owners, rows, strict=True):
-            numbers[row] = self._seen(self._tracks[owner], time_s, places[row], table.dry_mass_pg[row])
-        self._tracks = [one for one in self._tracks if one.unseen <= self.settings.gap_frames]
-        for row in np.flatnonzero(numbers < 0):
-            most = self.settings.most_points
-            started = _Track(self._count, deque(maxlen=most), deque(maxlen=most), deque(maxlen=most))
-            self._count += 1
-            self._tracks.append(started)
-            numbers[row] = self._seen(started, time_s, places[row], table.dry_mass_pg[row])
+        numbers[rows] = self._tracks.numbers[owners]
+        self._tracks.seen(owners, time_s, places[rows], table.dry_mass_pg[rows])
+        self._tracks.forget(self.settings.gap_frames)
+        new = np.flatnonzero(numbers < 0)
+        numbers[new] = self._count + np.arange(len(new))
+        self._count += len(new)
+        self._tracks.begin(numbers[new], time_s, places[new], table.dry_mass_pg[new])
         return table.with_tracks(numbers)
 
     def motions(self) -> list[Motion]:
         """Return what the cells did that were seen twice at least and are not lost, by their numbers."""
-        found = [_motion(one) for one in self._tracks if len(one.times_s) > 1]
-        return sorted(found, key=lambda one: one.track)
+        columns = [column.tolist() for column in self._tracks.summary()]
+        return [
+            Motion(track, points, duration, _known(growth), _known(half), speed, away)
+            for track, points, duration, growth, half, speed, away in zip(*columns, strict=True)
+        ]
 
     def _pairs(
         self, places: NDArray[np.float64], masses: NDArray[np.float64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return which track each linked row belongs to."""
         settings = self.settings
-        last = np.array([one.places_um[-1] for one in self._tracks]).reshape(-1, 2)
-        reach = settings.reach_um * np.sqrt(np.array([one.unseen + 1.0 for one in self._tracks]))
-        track, row, distance = near_pairs(last, places, settings.reach_um * math.sqrt(settings.gap_frames + 1.0))
-        before = np.array([one.masses_pg[-1] for one in self._tracks])[track] if len(track) else np.zeros(0)
+        reach = settings.reach_um * np.sqrt(self._tracks.unseen + 1.0)
+        farthest = settings.reach_um * math.sqrt(settings.gap_frames + 1.0)
+        track, row, distance = near_pairs(self._tracks.last_um, places, farthest)
+        before = self._tracks.last_pg[track]
         with np.errstate(invalid="ignore", divide="ignore"):
             change = np.abs(masses[row] - before) / (masses[row] + before)
         change = np.where(np.isfinite(change), change, 0.0)
@@ -200,48 +191,13 @@ class Linker:
         self, places: NDArray[np.float64], owners: NDArray[np.int64], rows: NDArray[np.int64]
     ) -> NDArray[np.float64]:
         """Return the motion since the last frame that all cells share."""
-        steps = [
-            places[row] - self._tracks[owner].places_um[-1]
-            for owner, row in zip(owners, rows, strict=True)
-            if self._tracks[owner].unseen == 0
-        ]
+        near = self._tracks.unseen[owners] == 0
+        steps = (places[rows] - self._tracks.last_um[owners])[near]
         return np.median(steps, axis=0) if len(steps) >= LEAST_FOR_DRIFT else np.zeros(2)
 
-    def _seen(self, track: _Track, time_s: float, place: NDArray[np.float64], mass: float) -> int:
-        track.times_s.append(time_s)
-        track.places_um.append((float(place[0]), float(place[1])))
-        track.masses_pg.append(float(mass))
-        track.unseen = 0
-        return track.number
 
-
-def _motion(track: _Track) -> Motion:
-    hours = np.array(track.times_s) / SECONDS_PER_HOUR
-    places = np.array(track.places_um)
-    duration = float(hours[-1] - hours[0])
-    growth, half_width = _growth(hours, np.array(track.masses_pg))
-    return Motion(
-        track=track.number,
-        points=len(hours),
-        duration_h=duration,
-        growth_per_h=growth,
-        growth_half_width_per_h=half_width,
-        speed_um_per_h=float(np.hypot(*np.diff(places, axis=0).T).sum()) / duration,
-        displacement_um=float(np.hypot(*(places[-1] - places[0]))),
-    )
-
-
-def _growth(hours: NDArray[np.float64], masses: NDArray[np.float64]) -> tuple[float | None, float | None]:
-    known = np.isfinite(masses) & (masses > 0)
-    count = int(known.sum())
-    if count < 3:
-        return None, None
-    time, logs = hours[known] - hours[known].mean(), np.log(masses[known])
-    spread = float((time**2).sum())
-    slope = float((time * logs).sum()) / spread
-    rest = logs - logs.mean() - slope * time
-    error = math.sqrt(float((rest**2).sum()) / (count - 2) / spread)
-    return slope, float(special.stdtrit(count - 2, 0.95)) * error
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 __all__ = ["LinkSettings", "Linker", "Motion"]

@@ -216,7 +216,7 @@ class CellTable:
             "pixel_um": self.pixel_um,
             "touching": int(self.touching.sum()),
             "border": int(self.border.sum()),
-            **{quantity.value: _distribution(inner.column(quantity)) for quantity in Quantity},
+            **{quantity.value: distribution(inner.column(quantity)) for quantity in Quantity},
         }
 
     def rows(self) -> list[dict[str, float | int | bool | None]]:
@@ -248,7 +248,8 @@ def _meeting(places: NDArray[np.float64], radius: NDArray[np.float64]) -> NDArra
     return touching
 
 
-def _distribution(values: NDArray[np.float64]) -> dict[str, float | int] | None:
+def distribution(values: NDArray[np.float64]) -> dict[str, float | int] | None:
+    """Return count, mean, standard deviation and percentiles of what is known, ``None`` where nothing is."""
     known = values[np.isfinite(values)]
     if not known.size:
         return None
@@ -261,4 +262,4 @@ def _distribution(values: NDArray[np.float64]) -> dict[str, float | int] | None:
     return told | {f"p{q:02d}": value for q, value in zip(QUANTILES, found, strict=True)}
 
 
-__all__ = ["COLUMNS", "CellTable", "Truth"]
+__all__ = ["COLUMNS", "CellTable", "Truth", "distribution"]

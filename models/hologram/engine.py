@@ -121,7 +121,7 @@ class HologramEngine:
             raise ValueError(f"{', '.join(sorted(unknown))}: no such option; there are {', '.join(OPTIONS)}")
         recorded = self.reconstruct(frames[0], options.get("pixel_size_um"))
         measured = measure_field(recorded, self._settings.measure, self._network, self._arrays)
-        return {**measured.values(), "background": self._background_values()}
+        return {**measured.values(), "background": self.background_values()}
 
     def reconstruct(self, frame: NDArray[Any], pixel_size_um: float | None = None) -> Field:
         """Return the normalised field of a frame at the recording plane.
@@ -161,13 +161,8 @@ class HologramEngine:
         self._seen += 1
         return recorded
 
-    def _prepare(self, frame: NDArray[Any], optics: HologramOptics) -> Reconstructor:
-        background = None if self._background is None else self._background.frame
-        return Reconstructor.prepare(
-            frame, optics, background=background, settings=self._settings.reconstruction, arrays=self._arrays
-        )
-
-    def _background_values(self) -> dict[str, Any]:
+    def background_values(self) -> dict[str, Any]:
+        """Return what the last frame's background was, and whether it still fits; see `measure`."""
         why = self._change.stale
         taken = self._background
         return {
@@ -179,6 +174,12 @@ class HologramEngine:
             "stale": bool(why),
             "why": why,
         }
+
+    def _prepare(self, frame: NDArray[Any], optics: HologramOptics) -> Reconstructor:
+        background = None if self._background is None else self._background.frame
+        return Reconstructor.prepare(
+            frame, optics, background=background, settings=self._settings.reconstruction, arrays=self._arrays
+        )
 
 
 __all__ = ["CHECK_EVERY", "HologramEngine", "HologramEngineSettings"]

@@ -11,6 +11,7 @@ from microscoped.simulators.cells._library import CellLibrary, CellSource, CutOu
 from microscoped.simulators.cells._population import TABLE_1, Moments, PopulationParameters, TableRow
 from microscoped.simulators.cells._pose import Pose
 from microscoped.simulators.cells._render import render
+from microscoped.simulators.cells._scene import CellState, OpdScene, OpdSetup
 from microscoped.simulators.cells._shape import CellKind, CellShape
 from microscoped.simulators.cells._truth import (
     AREA_ABOVE_NM,
@@ -31,12 +32,15 @@ __all__ = [
     "CellMeasures",
     "CellShape",
     "CellSource",
+    "CellState",
     "CellTruth",
     "CutOut",
     "Degradation",
     "FreshCells",
     "Grain",
     "Moments",
+    "OpdScene",
+    "OpdSetup",
     "PopulationParameters",
     "Pose",
     "TableRow",

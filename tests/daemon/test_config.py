@@ -16,12 +16,14 @@ from microscoped.daemon.config import (
     FieldConfig,
     HologramConfig,
     MicroManagerConfig,
+    OpdConfig,
     RecordedConfig,
     SimulatedConfig,
     load_config,
     parse_config,
     template,
 )
+from microscoped.daemon.config.engines import CellColumn
 from microscoped.daemon.settings import camera_settings, core_settings, motion_settings
 from microscoped.drivers.protocols import FocusDirection
 
@@ -120,6 +122,63 @@ BAD = {
         "engines:\n  hologram:\n    network: resnet",
         3,
         ["engines.hologram.network", "'resnet'", "hologram_cells"],
+    ),
+    "simulated maps without a pixel size": (
+        "microscope:\n  kind: opd",
+        1,
+        ["optics", "optics.pixel_size_um", "1.67"],
+    ),
+    "a population that is not known": (
+        "optics: {pixel_size_um: 1.67}\nmicroscope:\n  kind: opd\n  density_per_mm2: 200",
+        4,
+        ["microscope.density_per_mm2", "200", "183, 255"],
+    ),
+    "an eighth level of quality": (
+        "optics: {pixel_size_um: 1.67}\nmicroscope:\n  kind: opd\n  quality: 8",
+        4,
+        ["microscope.quality", "8", "less than or equal to 7"],
+    ),
+    "cells in counts without their unit": (
+        "engines:\n  cells:\n    enabled: true",
+        2,
+        ["engines.cells.nm_per_count", "required with source opd"],
+    ),
+    "counts of holograms": (
+        "engines:\n  cells:\n    source: hologram\n    nm_per_count: 0.1",
+        4,
+        ["engines.cells.nm_per_count", "0.1", "source hologram", "take it out"],
+    ),
+    "a distance of maps": (
+        "engines:\n  cells:\n    distance_um: 0",
+        3,
+        ["engines.cells.distance_um", "source opd", "take it out"],
+    ),
+    "cells of holograms without a wavelength": (
+        "optics: {na: 0.5}\nengines:\n  cells:\n    enabled: true\n    source: hologram",
+        1,
+        ["optics", "optics.wavelength_nm", "engines.cells"],
+    ),
+    "cells of an aperture that the medium does not have": (
+        "optics: {na: 1.4, immersion_index: 1.515, wavelength_nm: 600}\n"
+        "engines:\n  hologram:\n    medium_index: 1.34\n  cells:\n    enabled: true\n    source: hologram",
+        4,
+        ["engines.hologram.medium_index", "1.4", "below", "1.34"],
+    ),
+    "a source of cells that does not exist": (
+        "engines:\n  cells:\n    source: brightfield",
+        3,
+        ["engines.cells.source", "'brightfield'", "'opd' or 'hologram'"],
+    ),
+    "an unknown network of cells": (
+        "engines:\n  cells:\n    network: resnet",
+        3,
+        ["engines.cells.network", "'resnet'", "cells_b"],
+    ),
+    "a frame that is never measured": ("engines:\n  cells:\n    every: 0", 3, ["engines.cells.every", "0", "1"]),
+    "a column that no table has": (
+        "engines:\n  cells:\n    columns: [mass]",
+        3,
+        ["engines.cells.columns", "'mass'", "dry_mass_pg"],
     ),
     "negative aperture": ("optics:\n  na: -0.5", 2, ["optics.na", "-0.5", "greater than 0"]),
     "a condenser without aperture": ("optics:\n  condenser_na: 0", 2, ["optics.condenser_na", "0", "greater than 0"]),
@@ -235,6 +294,9 @@ def test_what_is_not_said_is_the_default(text: str) -> None:
         "microscope: {kind: field, path: a.npz, wavelength_nm: 633, pixel_size_um: 0.1}",
         OPTICS + "microscope: {kind: hologram, specimen: beads, depth_um: [-1, 2], fields: 3, stage: {jitter_um: 0.1}}",
         "engines: {hologram: {enabled: true, side: minus, range_um: [-5, 5], stage_per_focus: -1, refocus: numerical}}",
+        "optics: {pixel_size_um: 1.67}\nmicroscope: {kind: opd, density_per_mm2: 527, quality: 7, zero_count: 0}",
+        "engines: {cells: {enabled: true, nm_per_count: 0.1, zero_count: 0, every: 3, link: false, columns: [track]}}",
+        "optics: {wavelength_nm: 600}\nengines: {cells: {enabled: true, source: hologram, distance_um: -2}}",
         "stage: {limits_um: [-3, 4], focus_direction: away, approach: decreasing}\nfocus: {offsets_um: {GFP: 0.5}}",
         "network: {control: 'tcp://127.0.0.1:*', events: 'tcp://localhost:1', frames: 'tcp://127.0.0.1:*'}",
         "network: {control: 'tcp://0.0.0.0:1', events: 'tcp://*:2', frames: 'tcp://[::]:3', curve: true}",
@@ -296,7 +358,13 @@ def test_the_packaged_configuration_is_the_one_of_the_repository() -> None:
 
 def test_the_packaged_configuration_holds_each_kind_of_microscope() -> None:
     kinds = {type(parse_config(text).microscope) for text in _alternatives()}
-    assert kinds == {SimulatedConfig, MicroManagerConfig, RecordedConfig, FieldConfig, HologramConfig}
+    assert kinds == {SimulatedConfig, MicroManagerConfig, RecordedConfig, FieldConfig, HologramConfig, OpdConfig}
+
+
+def test_the_columns_of_cells_are_those_of_their_tables() -> None:
+    from microscoped.models.cells import COLUMNS
+
+    assert get_args(CellColumn) == COLUMNS
 
 
 @pytest.mark.parametrize("text", _alternatives(), ids=lambda text: yaml.safe_load(text)["microscope"]["kind"])

@@ -16,6 +16,7 @@ from microscoped.daemon.protocol.instrument import (
     CameraInfoData,
     CameraSettingsData,
     CameraStatus,
+    CellsFacts,
     EngineStatus,
     FocusFacts,
     HologramFacts,
@@ -138,6 +139,8 @@ def describe(turn: Turn, ask: Ask) -> None:
             focus=FocusFacts(**asdict(state.settings.focus)),
             hologram=None if hologram is None else _hologram_facts(hologram),
             no_hologram=state.settings.no_hologram,
+            cells=None if state.settings.cells is None else CellsFacts(**asdict(state.settings.cells)),
+            no_cells=state.settings.no_cells,
         ),
     )
 

@@ -18,6 +18,7 @@ from microscoped.daemon.protocol.events import (
     HeartbeatData,
     LogData,
     MeasureData,
+    PartData,
     StateData,
     TaskData,
 )
@@ -26,6 +27,7 @@ from microscoped.daemon.protocol.instrument import (
     CameraInfoData,
     CameraSettingsData,
     CameraStatus,
+    CellsFacts,
     EngineStatus,
     FocusFacts,
     HologramFacts,
@@ -49,7 +51,10 @@ Node: TypeAlias = "dict[str, Any]"
 TOPICS: dict[str, tuple[Model, str]] = {
     "v1.state.": (StateData, "Whenever the daemon's state, the resting stage, the stream or the lease changes"),
     "v1.frame.<camera>.": (FrameData, "Each frame's header; its pixels go over the socket `frames`"),
-    "v1.measure.<engine>.": (MeasureData, "Each measurement, and each frame that an engine skipped"),
+    "v1.measure.<engine>.": (
+        MeasureData,
+        "Each measurement, and each frame that an engine skipped; with its binary parts, if any, over `frames`, too",
+    ),
     "v1.task.<task>.": (TaskData, "Beginning, progress and end of a task"),
     "v1.alarm.": (AlarmData, "Something needs a person, or no longer does"),
     "v1.log.": (LogData, "Warnings and errors as they are written to the log"),
@@ -62,6 +67,7 @@ PARTS: tuple[Model, ...] = (
     CameraInfoData,
     CameraSettingsData,
     CameraStatus,
+    CellsFacts,
     EngineStatus,
     FocusFacts,
     HologramFacts,
@@ -69,6 +75,7 @@ PARTS: tuple[Model, ...] = (
     OpticsFacts,
     PairData,
     PairFacts,
+    PartData,
     StageFacts,
     StageStatus,
 )

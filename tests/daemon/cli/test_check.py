@@ -159,3 +159,47 @@ def test_it_says_what_holograms_give(told: dict[str, Any], name: str, source: st
 
 def test_without_holograms_it_says_nothing_of_them() -> None:
     assert [one for one in findings(parse_config(FULL), {**FACTS, "hologram": None}) if "hologram" in one.name] == []
+
+
+CELLS: dict[str, Any] = {"source": "opd", "network": "cells_b", "network_sha256": "0123456789abcdef"}
+PLAIN: dict[str, Any] = {"network": "watershed", "network_sha256": ""}
+
+
+@pytest.mark.parametrize(
+    ("section", "told", "name", "value", "warning"),
+    [
+        ("nm_per_count: 0.1", {}, "cells, read by", "cells_b (0123456789ab)", ""),
+        ("nm_per_count: 0.1, network: none", PLAIN, "cells, read by", "watershed", "set engines.cells.network"),
+        ("nm_per_count: 0.1", {}, "cells, frames", "0.1 nm per count", ""),
+        ("nm_per_count: 0.1", {}, "cells, count of the medium", "most frequent", ""),
+        ("nm_per_count: 0.1, zero_count: 2000", {}, "cells, count of the medium", "2000", ""),
+        ("nm_per_count: 0.1, zero_count: 50", {}, "cells, count of the medium", "50", "more than 5 nm are cut off"),
+        ("nm_per_count: 0.1", {}, "cells, pixel", "0.325 µm", ""),
+        ("nm_per_count: 0.1, pixel_size_um: 1.67", {}, "cells, pixel", "1.67 µm", ""),
+        ("source: hologram", {"source": "hologram"}, "cells, frames", "off-axis holograms", ""),
+    ],
+)
+def test_it_says_how_cells_are_measured(
+    section: str, told: dict[str, Any], name: str, value: str, warning: str
+) -> None:
+    config = parse_config(FULL + f"engines: {{cells: {{enabled: true, {section}}}}}\n")
+    found = find(config, {**FACTS, "cells": {**CELLS, **told}}, name)
+    assert value in found.value
+    assert warning in found.warning
+    assert bool(warning) == bool(found.warning)
+
+
+def test_cells_that_cannot_be_measured_are_remarked_on() -> None:
+    config = parse_config("engines: {cells: {enabled: true, nm_per_count: 0.1}}")
+    camera = {**FACTS["camera"], "pixel_size_um": None}
+    assert (
+        "engines.cells.pixel_size_um"
+        in find(config, {**FACTS, "camera": camera, "cells": CELLS}, "cells, pixel").warning
+    )
+    found = find(config, {**FACTS, "cells": None, "no_cells": "the network cannot be used: gone"}, "cells")
+    assert (found.value, found.source) == ("-", "unknown")
+    assert "gone" in found.warning
+
+
+def test_without_cells_it_says_nothing_of_them() -> None:
+    assert [one for one in findings(parse_config(FULL), FACTS) if "cells" in one.name] == []
