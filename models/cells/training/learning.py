@@ -65,7 +65,7 @@ class Learner(learning.Learner[nn.Module]):
             inside = (quantities > 0).float()
             error = (told - quantities).abs()
             value = DISC_WEIGHT * nn.functional.mse_loss(told, quantities)
-            return value, float((error * inside).sum() / inside.sum().clamp_min(1.0))
+            return value, float(((error * inside).sum() / inside.sum().clamp_min(1.0)).detach())
         count = quantities.shape[1]
         values, log_error = told[:, 1 : 1 + count], told[:, 1 + count :].clamp_min(ERROR_FLOOR)
         total = weights.sum().clamp_min(1.0)
