@@ -120,7 +120,7 @@ MODELS: Mapping[str, ModelSpec] = {
             title="Quantities of adherent cells",
             purpose=(
                 "Reads from an image of the optical path difference where every cell is, its dry mass, area, greatest"
-                " path difference and length (after Allier, Frontiers in Cell and Developmental Biology 2022)."
+                " path difference and length (after Allier, Frontiers in Physics 2022)."
             ),
             artefacts=("cells_b", "cells_a", "cells_reference"),
             training="microscoped.models.cells.training",
