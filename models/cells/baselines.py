@@ -18,7 +18,7 @@ from skimage.feature import peak_local_max
 from skimage.measure import regionprops_table
 from skimage.segmentation import watershed
 
-from microscoped.models.cells._background import common_level, smooth_background
+from microscoped.models.cells.background import common_level, smooth_background
 from microscoped.models.cells.errors import MapError, SettingsError
 from microscoped.models.cells.measures import CellTable
 from microscoped.models.cells.quantities import AREA_ABOVE_NM, Quantity, dry_mass_pg, require_pixel_um

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from microscoped.models.cells._background import common_level
+from microscoped.models.cells.background import common_level
 from microscoped.models.cells.errors import MapError, SettingsError
 from microscoped.models.cells.quantities import REFRACTIVE_INCREMENT, dry_mass_pg, require_pixel_um
 

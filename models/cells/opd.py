@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
-from microscoped.models.cells._background import common_level
+from microscoped.models.cells.background import common_level
 from microscoped.models.cells.errors import MapError, ScaleError, SettingsError
 
 if TYPE_CHECKING:

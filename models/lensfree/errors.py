@@ -38,4 +38,10 @@ class StartError(LensFreeError):
     code = "lensfree.start"
 
 
-__all__ = ["FramesError", "LensFreeError", "OpticsError", "SettingsError", "StartError"]
+class NetworkError(LensFreeError):
+    """A network was trained for something else, or with another preprocessing."""
+
+    code = "lensfree.network"
+
+
+__all__ = ["FramesError", "LensFreeError", "NetworkError", "OpticsError", "SettingsError", "StartError"]

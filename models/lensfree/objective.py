@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
-from microscoped.models.lensfree.penalties import above, below, total_variation
+from microscoped.models.lensfree.penalties import above, below, near_zero, total_variation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,8 @@ class Objective:
         self._model, self._moduli = model, moduli
         self._smoothing = settings.smoothing
         self._variation = (settings.tv_opd, settings.tv_absorption)
-        self._no_dip, self._no_gain = settings.no_dip, settings.no_gain
+        self._no_dip, self._no_gain, self._no_haze = settings.no_dip, settings.no_gain, settings.no_haze
+        self._haze = 2e-3 * math.pi * settings.haze_nm / model.optics.reference_um
         self.data = 0.0
         """Data term of the last evaluation."""
 
@@ -46,6 +48,8 @@ class Objective:
         ]
         if self._no_dip:
             terms.append((self._no_dip, PHASE, below(state[PHASE], 0.0)))
+        if self._no_haze:
+            terms.append((self._no_haze, PHASE, near_zero(state[PHASE], self._haze)))
         if self._no_gain:
             terms.append((self._no_gain, TRANSMISSION, above(state[TRANSMISSION], 1.0)))
         loss = self.data

@@ -1,4 +1,4 @@
-"""What is known of specimens beforehand: even patches, no gain of light, nothing less dense than the medium.
+"""What is known of specimens beforehand: even patches, no gain of light, and between cells the medium alone.
 
 Each function returns a penalty's value and its gradient, for float32 arrays of any backend.
 """
@@ -46,4 +46,19 @@ def above(image: Any, most: float) -> tuple[float, Any]:  # noqa: ANN401
     return float((excess * excess).sum()), 2.0 * excess
 
 
-__all__ = ["above", "below", "total_variation"]
+def near_zero(image: Any, scale: float) -> tuple[float, Any]:  # noqa: ANN401
+    """Return ``Σ s²u²/(s² + u²)``, which draws what is near 0 to it and leaves the rest (S. Geman, D. McClure 1987).
+
+    Parameters
+    ----------
+    image
+        Shape (rows, columns).
+    scale
+        s, in the image's unit: values far above it count alike.
+    """
+    squared = image * image
+    share = scale * scale / (squared + scale * scale)
+    return float((squared * share).sum()), 2.0 * image * share * share
+
+
+__all__ = ["above", "below", "near_zero", "total_variation"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from microscoped.models.cells._background import common_level
+from microscoped.models.cells.background import common_level
 from microscoped.models.hologram.arrays import SCIPY
 from microscoped.models.lensfree._descent import Descent
 from microscoped.models.lensfree.autofocus import find_distance
@@ -28,10 +28,7 @@ if TYPE_CHECKING:
 
     from microscoped.models.hologram.arrays import ArrayBackend
     from microscoped.models.lensfree.optics import InlineOptics
-    from microscoped.models.lensfree.unwrap import Accelerator, Unwrapper
-
-Maps = tuple["NDArray[np.float32]", "NDArray[np.float32]"]
-"""Optical path difference in nm, and absorption of the amplitude."""
+    from microscoped.models.lensfree.unwrap import Accelerator, Maps, Unwrapper
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +105,13 @@ class _Run:
     def through(self, state: Any, change: Callable[..., Maps], name: str) -> Any:  # noqa: ANN401
         """Return a state whose maps were changed by a network or the like."""
         clock = time.perf_counter()
-        before = self.model.maps(state)
-        after = tuple(np.asarray(values, np.float32) for values in change(*before))
+        opd_nm, absorption = self.model.maps(state)
+        opd_nm -= self._level(opd_nm)
+        after = tuple(np.asarray(values, np.float32) for values in change(opd_nm, absorption))
         for kind, values in zip(("opd_nm", "absorption"), after, strict=True):
-            if values.shape != before[0].shape or not np.isfinite(values).all():
+            if values.shape != opd_nm.shape or not np.isfinite(values).all():
                 raise StartError(
-                    f"{name} returned {kind} of shape {values.shape} for {before[0].shape}, finite: "
+                    f"{name} returned {kind} of shape {values.shape} for {opd_nm.shape}, finite: "
                     f"{bool(np.isfinite(values).all())}; give maps of the shape that was asked"
                 )
         changed = self.model.state(*after)
@@ -123,7 +121,7 @@ class _Run:
     def cut(self, state: Any) -> Maps:  # noqa: ANN401
         """Return a state's maps on the frame, the background's path difference being 0."""
         opd_nm, absorption = (np.ascontiguousarray(values[self.model.frame]) for values in self.model.maps(state))
-        opd_nm -= np.float32(common_level(opd_nm))
+        opd_nm -= self._level(opd_nm)
         return opd_nm, absorption
 
     def finish(self, state: Any) -> Reconstruction:  # noqa: ANN401
@@ -132,6 +130,10 @@ class _Run:
         return Reconstruction(
             opd_nm, absorption, tuple(self.residuals), self.model.z_um, self.shifts_um, dict(self.timings_s)
         )
+
+    def _level(self, opd_nm: NDArray[np.float32]) -> np.float32:
+        """Return the background's path difference, of a map of the frame or the padded grid."""
+        return np.float32(common_level(opd_nm[self.model.frame] if opd_nm.shape != self.model.shape_px else opd_nm))
 
     def _note(self, descent: Descent) -> None:
         self.residuals.append(math.sqrt(self.objective.data / self.values))
@@ -179,12 +181,11 @@ def solve(
     settings = settings if settings is not None else SolveSettings()
     _check_count("iterations", iterations)
     run, state = _begin(frames, optics, settings, start, callback, arrays)
-    stops = sorted({after for after in settings.unwrap_at if after < iterations}) if unwrapper is not None else []
     done = 0
-    for stop in stops:
-        state = run.iterate(state, stop - done)
-        state = run.through(state, _unwrapping(unwrapper), "unwrapper")
-        done = stop
+    if unwrapper is not None:
+        for stop in sorted({after for after in settings.unwrap_at if after < iterations}):
+            state = run.through(run.iterate(state, stop - done), unwrapper, "unwrapper")
+            done = stop
     return run.finish(run.iterate(state, iterations - done))
 
 
@@ -269,13 +270,6 @@ def _check_count(name: str, count: int) -> None:
         raise SettingsError(f"{name} {count}: at least 1 is needed")
 
 
-def _unwrapping(unwrapper: Unwrapper | None) -> Callable[..., Maps]:
-    def change(opd_nm: NDArray[np.float32], absorption: NDArray[np.float32]) -> Maps:
-        return (unwrapper(opd_nm) if unwrapper is not None else opd_nm), absorption
-
-    return change
-
-
 def _add(timings: dict[str, float], stage: str, since: float) -> float:
     """Add the time since a moment to a stage, and return the present one."""
     now = time.perf_counter()
@@ -283,4 +277,4 @@ def _add(timings: dict[str, float], stage: str, since: float) -> float:
     return now
 
 
-__all__ = ["Maps", "Progress", "Reconstruction", "solve", "solve_accelerated"]
+__all__ = ["Progress", "Reconstruction", "solve", "solve_accelerated"]

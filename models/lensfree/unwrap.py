@@ -16,17 +16,20 @@ from skimage.restoration import unwrap_phase
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+Maps = tuple["NDArray[np.float32]", "NDArray[np.float32]"]
+"""Optical path difference in nm, and absorption of the amplitude."""
+
 
 class Unwrapper(Protocol):
     """Sets wrapped cells right."""
 
-    def __call__(self, opd_nm: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the map unwrapped.
+    def __call__(self, opd_nm: NDArray[np.float32], absorption: NDArray[np.float32]) -> Maps:
+        """Return the maps unwrapped.
 
         Parameters
         ----------
-        opd_nm
-            Optical path difference, shape (rows, columns), any size, background near 0; not to be changed.
+        opd_nm, absorption
+            Shape (rows, columns), any size, the background's path difference 0; not to be changed.
         """
         ...
 
@@ -34,15 +37,13 @@ class Unwrapper(Protocol):
 class Accelerator(Protocol):
     """Estimates from the maps of few iterations those of many."""
 
-    def __call__(
-        self, opd_nm: NDArray[np.float32], absorption: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def __call__(self, opd_nm: NDArray[np.float32], absorption: NDArray[np.float32]) -> Maps:
         """Return better maps.
 
         Parameters
         ----------
         opd_nm, absorption
-            Shape (rows, columns), any size, background near 0; not to be changed.
+            Shape (rows, columns), any size, the background's path difference 0; not to be changed.
         """
         ...
 
@@ -59,13 +60,13 @@ class PathUnwrapper:
     def __init__(self, wavelength_um: float) -> None:
         self._turn_nm = 1e3 * wavelength_um
 
-    def __call__(self, opd_nm: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the map without jumps, its median kept."""
+    def __call__(self, opd_nm: NDArray[np.float32], absorption: NDArray[np.float32]) -> Maps:
+        """Return the path difference without jumps, its median kept, and the absorption as it was."""
         wrapped = np.angle(np.exp(2j * math.pi / self._turn_nm * opd_nm))
         phase = np.asarray(unwrap_phase(wrapped), np.float64)  # type: ignore[no-untyped-call] # has no types
         unwrapped = phase * (self._turn_nm / (2.0 * math.pi))
         turns = np.rint(np.median(opd_nm - unwrapped) / self._turn_nm)
-        return np.asarray(unwrapped + turns * self._turn_nm, np.float32)
+        return np.asarray(unwrapped + turns * self._turn_nm, np.float32), absorption
 
 
-__all__ = ["Accelerator", "PathUnwrapper", "Unwrapper"]
+__all__ = ["Accelerator", "Maps", "PathUnwrapper", "Unwrapper"]

@@ -10,7 +10,7 @@ import pytest
 from microscoped.models.hologram import torch_arrays
 from microscoped.models.lensfree import ForwardModel, InlineOptics, OpticsError, SolveSettings
 from microscoped.models.lensfree.objective import Objective
-from microscoped.models.lensfree.penalties import above, below, total_variation
+from microscoped.models.lensfree.penalties import above, below, near_zero, total_variation
 from tests.models.lensfree.dish import SHIFTS_UM, Z_UM, dish, rms
 
 
@@ -60,7 +60,13 @@ def test_the_gradient_is_that_of_finite_differences(shape: tuple[int, int], part
 
 
 @pytest.mark.parametrize(
-    "penalty", [lambda u: total_variation(u, 0.1), lambda u: below(u, 0.2), lambda u: above(u, -0.1)]
+    "penalty",
+    [
+        lambda u: total_variation(u, 0.1),
+        lambda u: below(u, 0.2),
+        lambda u: above(u, -0.1),
+        lambda u: near_zero(u, 0.7),
+    ],
 )
 def test_each_penalty_has_its_gradient(penalty) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001
     rng = np.random.default_rng(1)
@@ -68,6 +74,13 @@ def test_each_penalty_has_its_gradient(penalty) -> None:  # type: ignore[no-unty
     measured = (penalty(image + 1e-5 * direction)[0] - penalty(image - 1e-5 * direction)[0]) / 2e-5
     assert measured == pytest.approx(float((penalty(image)[1] * direction).sum()), rel=1e-4)
     assert penalty(np.full((4, 4), 0.1))[0] == pytest.approx(penalty(np.full((4, 4), 0.1)[:2])[0] * 2)
+
+
+def test_what_is_near_zero_counts_by_its_square_and_the_rest_alike() -> None:
+    values, slopes = zip(*(near_zero(np.full((1, 1), u), 0.05) for u in (0.001, 0.002, 5.0, 50.0)), strict=True)
+    assert values[1] == pytest.approx(4.0 * values[0], rel=0.01)
+    assert values[2] == pytest.approx(values[3], rel=0.001) == pytest.approx(0.05**2, rel=0.001)
+    assert slopes[2] < 1e-3 * slopes[1]
 
 
 def test_the_conjugate_specimen_does_not_explain_the_light() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from microscoped.models.cells.background import common_level
 from microscoped.models.hologram import torch_arrays
 from microscoped.models.lensfree import (
     FramesError,
@@ -61,6 +62,20 @@ def test_more_iterations_come_nearer_to_the_truth() -> None:
 
     solve(made.frames, made.optics, GIVEN, iterations=30, callback=look)
     assert errors[30] < 0.8 * errors[10] < 0.8 * errors[2]
+
+
+def test_what_holograms_hardly_show_does_not_fill_the_background() -> None:
+    made = dish(z_um=150.0)  # The nearer the sensor, the less is seen of what is wide.
+    axis = np.linspace(-1.0, 1.0, 128, dtype=np.float32)
+    haze = 4.0 * np.exp(-2.0 * (axis[:, None] ** 2 + axis[None, :] ** 2))
+    between, cells = [], []
+    for weight in (0.0, GIVEN.no_haze):
+        settings = replace(GIVEN, no_haze=weight)
+        found = solve(made.frames, made.optics, settings, start=(made.opd_nm + haze, made.absorption), iterations=40)
+        between.append(float(np.std(found.opd_nm[made.opd_nm < 1.0])))
+        cells.append(rms((found.opd_nm - made.opd_nm)[made.opd_nm > 20.0]))
+    assert between[1] < 0.7 * between[0]
+    assert cells[1] < cells[0]
 
 
 def test_an_empty_dish_stays_empty() -> None:
@@ -133,14 +148,15 @@ def test_an_accelerator_sees_maps_and_its_own_are_gone_on_from() -> None:
     seen = []
 
     def watch(opd_nm: np.ndarray, absorption: np.ndarray) -> Maps:
-        seen.append((opd_nm.shape, float(absorption.min()), opd_nm.max()))
+        seen.append((opd_nm.shape, float(absorption.min()), opd_nm.max(), common_level(opd_nm)))
         return np.where(opd_nm > 20.0, 1.1 * opd_nm, 0.0).astype(np.float32), absorption
 
     found = solve_accelerated(made.frames, made.optics, watch, GIVEN, iterations=(6, 9))
-    ((shape, least, greatest),) = seen
+    ((shape, least, greatest, level),) = seen
     assert min(shape) >= 128
     assert least >= 0.0
     assert 50.0 < greatest < 200.0
+    assert abs(level) < 1.0
     assert len(found.residuals) == 15
     assert found.timings_s["network"] > 0.0
     plain = solve(made.frames, made.optics, GIVEN, iterations=6)
@@ -152,9 +168,9 @@ def test_the_unwrapper_is_called_after_the_iterations_that_were_asked() -> None:
     counts: list[int] = []
     calls: list[int] = []
 
-    def unwrap(opd_nm: np.ndarray) -> np.ndarray:
+    def unwrap(opd_nm: np.ndarray, absorption: np.ndarray) -> Maps:
         calls.append(len(counts))
-        return opd_nm
+        return opd_nm, absorption
 
     settings = replace(GIVEN, unwrap_at=(7, 3, 50))
     found = solve(
@@ -185,7 +201,9 @@ def test_a_wrapped_dome_is_unwrapped() -> None:
     turn_nm = 1e3 * InlineOptics().reference_um
     wrapped = (dome + 0.5 * turn_nm) % turn_nm - 0.5 * turn_nm
     assert abs(wrapped - dome).max() > 500.0
-    unwrapped = PathUnwrapper(InlineOptics().reference_um)(wrapped.astype(np.float32))
+    nothing = np.zeros_like(wrapped, np.float32)
+    unwrapped, absorption = PathUnwrapper(InlineOptics().reference_um)(wrapped.astype(np.float32), nothing)
+    assert absorption is nothing
     np.testing.assert_allclose(unwrapped, dome, atol=0.1)
 
 
@@ -223,6 +241,8 @@ def test_frames_that_are_no_holograms_are_refused(frames: np.ndarray, words: str
     [
         ({"tv_opd": -1.0}, "tv_opd -1.0: must be 0 or a positive number"),
         ({"smoothing": 0.0}, "smoothing 0.0: must be a positive number"),
+        ({"no_haze": -1.0}, "no_haze -1.0: must be 0 or a positive number"),
+        ({"haze_nm": 0.0}, "haze_nm 0.0: must be a positive number"),
         ({"memory": 0}, "memory 0: at least 1"),
         ({"unwrap_at": (0,)}, r"unwrap_at \(0,\)"),
         ({"focus_range_um": float("nan")}, "focus_range_um nan"),
