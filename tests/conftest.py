@@ -88,6 +88,7 @@ CONFIG: dict[str, dict[str, Any]] = {
     "camera": {"frame_allowance_s": 0.5},
     "focus": {"range_um": 8},
     "journal": {"enabled": False},
+    "record": {},
     "network": dict.fromkeys(("control", "events", "frames"), "tcp://127.0.0.1:*"),
 }
 

@@ -83,7 +83,12 @@ def _recomputation(folder: Path) -> Recomputation:
         fail(f"the recorded configuration is of another version ({recorded.header.software}): {error}", FAILED)
     if not recorded.store.times:
         fail(f"{folder}: it has no frames to measure again", FAILED)
-    engines = [engine for engine in build_engines(config).engines if engine.name not in LEARNING]
+    built = build_engines(config)
+    for name, sha256 in recorded.header.weights.items():
+        now = built.weights.get(name, "none")
+        if now != sha256:
+            typer.echo(f"{name} had other weights when it was recorded: {sha256[:12]}, now {now[:12]}", err=True)
+    engines = [engine for engine in built.engines if engine.name not in LEARNING]
     unit_um = max(1.0, config.optics.dof_um or 0.0)
     return Recomputation(recorded, engines, {engine.name: _tolerance(engine.name, unit_um) for engine in engines})
 

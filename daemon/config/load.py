@@ -230,6 +230,8 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
         updated["engines"] = config.engines.model_copy(update={"hologram": hologram})
     if config.journal.folder is not None:
         updated["journal"] = config.journal.model_copy(update={"folder": folder / config.journal.folder})
+    if config.record.folder is not None:
+        updated["record"] = config.record.model_copy(update={"folder": folder / config.record.folder})
     if config.log.folder is not None:
         updated["log"] = config.log.model_copy(update={"folder": folder / config.log.folder})
     if config.network.keys_folder is not None:

@@ -263,6 +263,31 @@ class JournalConfig(Section):
     keep: Annotated[int, Field(ge=1)] | None = None
 
 
+class RecordConfig(Section):
+    """Recordings: ``record.start``.
+
+    Parameters
+    ----------
+    folder
+        Where each recording gets a folder of its own; by default ``recordings`` in the system's place for programs'
+        data.
+    pixels
+        Whether frames are recorded where the request does not say.
+    compression
+        Of the frames: ``zstd``, or ``none``, which costs less of the processor and more of the disk.
+    most_waiting_mb
+        Frames that may wait for the disk, in megabytes; one that would be beyond is left out.
+    reserve_mb
+        A recording ends before less than this is left on its disk.
+    """
+
+    folder: Path | None = None
+    pixels: bool = True
+    compression: Literal["zstd", "none"] = "zstd"
+    most_waiting_mb: Annotated[float, Field(ge=1, le=100_000)] = 256.0
+    reserve_mb: Annotated[float, Field(ge=0, le=1_000_000)] = 500.0
+
+
 class LogConfig(Section):
     """The log file of ``run``; standard error says the same.
 
@@ -350,6 +375,7 @@ class Config(Section):
     engines: EnginesConfig = EnginesConfig()
     supervisor: SupervisorConfig = SupervisorConfig()
     journal: JournalConfig = JournalConfig()
+    record: RecordConfig = RecordConfig()
     log: LogConfig = LogConfig()
     network: NetworkConfig = NetworkConfig()
 
@@ -404,6 +430,7 @@ __all__ = [
     "LogConfig",
     "NetworkConfig",
     "OpticsConfig",
+    "RecordConfig",
     "StageConfig",
     "SupervisorConfig",
 ]

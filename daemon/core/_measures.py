@@ -6,7 +6,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from microscoped.daemon.core.effects import PublishParts
-from microscoped.daemon.core.handlers import calibrate, calibrate_hologram, cells, focus, hold, hold_hologram, session
+from microscoped.daemon.core.handlers import (
+    calibrate,
+    calibrate_hologram,
+    cells,
+    focus,
+    hold,
+    hold_hologram,
+    record,
+    session,
+)
 from microscoped.daemon.core.state import CalibrateHologramWork, CalibrateWork, EngineView, FocusWork, HoldWork
 from microscoped.daemon.core.watchdogs import watch_over
 from microscoped.daemon.protocol import AlarmCode
@@ -79,6 +88,7 @@ def frame_skipped(turn: Turn, heard: FrameSkipped) -> None:
 def heartbeat(turn: Turn, heard: HeartbeatDue) -> None:
     """Publish ``v1.heartbeat.``, and look after what should go on by itself."""
     watch_over(turn, heard)
+    record.note_progress(turn, heard)
     state = turn.state
     turn.publish(
         HEARTBEAT_TOPIC,
@@ -103,6 +113,7 @@ def heartbeat(turn: Turn, heard: HeartbeatDue) -> None:
             recorded_seq=heard.recorded_seq,
             durable_seq=heard.durable_seq,
             unrecorded=heard.unrecorded,
+            recording=record.status_of(record.under_way(turn)),
         ),
     )
     turn.set(engines={name: replace(engine, latencies_ms=()) for name, engine in state.engines.items()})

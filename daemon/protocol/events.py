@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from microscoped.daemon.protocol.alarms import AlarmCode
 from microscoped.daemon.protocol.envelope import Message
 from microscoped.daemon.protocol.errors import ErrorBody
+from microscoped.daemon.protocol.instrument import RecordingStatus
 
 STATE_TOPIC = "v1.state."
 ALARM_TOPIC = "v1.alarm."
@@ -47,6 +48,8 @@ class StateData(Message):
         Whether the camera streams.
     lease
         Who holds the stage's lease; ``null`` for nobody.
+    recording
+        Folder of the recording under way; ``null`` where none is.
     """
 
     state: str
@@ -55,6 +58,7 @@ class StateData(Message):
     moving: bool
     streaming: bool
     lease: str | None = None
+    recording: str | None = None
 
 
 class FrameData(Message):
@@ -259,6 +263,8 @@ class HeartbeatData(Message):
         disk: nothing up to them is lost if the process dies, or if the power fails. ``null`` where no journal is kept.
     unrecorded
         Inputs that are missing because the journal has ended.
+    recording
+        The recording under way; ``null`` where none is.
     """
 
     state: str
@@ -273,6 +279,7 @@ class HeartbeatData(Message):
     recorded_seq: int | None = None
     durable_seq: int | None = None
     unrecorded: int = 0
+    recording: RecordingStatus | None = None
 
 
 __all__ = [

@@ -348,6 +348,38 @@ class EngineStatus(Message):
     skipped: int
 
 
+class RecordingStatus(Message):
+    """A recording, or how the last one ended.
+
+    Parameters
+    ----------
+    state
+        ``starting`` until its folder is made; then ``recording``; ``ending`` while what waits is written; ``ended``.
+    folder
+        Where it is, on the daemon's computer.
+    pixels
+        Whether frames are recorded, or inputs and decisions alone.
+    recorded_seq
+        Number of the last input of the loop that is on the disk with all frames before it: nothing up to it is lost if
+        the process dies or the power fails. 0: none yet.
+    waiting
+        Inputs that wait for the disk.
+    frames, skipped
+        Frames in it, and frames that came and are not.
+    detail
+        Why it has ended.
+    """
+
+    state: Literal["starting", "recording", "ending", "ended"]
+    folder: str
+    pixels: bool
+    recorded_seq: int = 0
+    waiting: int = 0
+    frames: int = 0
+    skipped: int = 0
+    detail: str = ""
+
+
 __all__ = [
     "CameraFacts",
     "CameraInfoData",
@@ -359,6 +391,7 @@ __all__ = [
     "HologramFacts",
     "OpticsFacts",
     "PairFacts",
+    "RecordingStatus",
     "StageFacts",
     "StageStatus",
 ]

@@ -25,6 +25,7 @@ from microscoped.daemon.protocol.params import (
     FrameGetParams,
     LeaseParams,
     MoveParams,
+    RecordStartParams,
     ReleaseParams,
     SnapshotParams,
     TaskCancelParams,
@@ -41,6 +42,7 @@ from microscoped.daemon.protocol.results import (
     LeaseResult,
     PingResult,
     PositionResult,
+    RecordResult,
     SnapshotResult,
     StateResult,
     StatusResult,
@@ -77,6 +79,7 @@ class OpClass(StrEnum):
     MOVE = "move"
     CANCEL = "cancel"
     LEASE = "lease"
+    RECORD = "record"
     SHUTDOWN = "shutdown"
 
 
@@ -164,6 +167,14 @@ OPS: dict[str, Op] = {
             other_outcomes=(("what: hologram", CalibrateHologramOutcome),),
         ),
         Op("calibrate.next", "Go on in the next field, or place", CalibrateNextParams, Empty, OpClass.MOVE),
+        Op(
+            "record.start",
+            "Record all that happens from now on, with the frames",
+            RecordStartParams,
+            RecordResult,
+            OpClass.RECORD,
+        ),
+        Op("record.stop", "End the recording", Empty, RecordResult, OpClass.RECORD),
         Op("task.get", "One task, now or when it has ended", TaskGetParams, TaskResult, OpClass.READ),
         Op("task.list", "All tasks", Empty, TaskListResult, OpClass.READ),
         Op("task.cancel", "End a task early", TaskCancelParams, TaskResult, OpClass.CANCEL),
@@ -200,6 +211,8 @@ __all__ = [
     "OpClass",
     "PingResult",
     "PositionResult",
+    "RecordResult",
+    "RecordStartParams",
     "ReleaseParams",
     "Scope",
     "SnapOutcome",

@@ -280,6 +280,25 @@ class ReleaseParams(Message):
     token: Name
 
 
+FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]([A-Za-z0-9_. -]{0,98}[A-Za-z0-9_-])?$")]
+
+
+class RecordStartParams(Message):
+    """Parameters of ``record.start``.
+
+    Parameters
+    ----------
+    folder
+        Name of the recording's own folder below the configured one (``record.folder``): letters, digits, ``_``, ``-``,
+        ``.`` and spaces. It must not exist yet. By default made of the time.
+    pixels
+        Whether frames are recorded, or inputs and decisions alone; by default as configured (``record.pixels``).
+    """
+
+    folder: FolderName | None = None
+    pixels: StrictBool | None = None
+
+
 class TaskGetParams(Message):
     """Parameters of ``task.get``.
 
@@ -318,6 +337,7 @@ __all__ = [
     "FrameGetParams",
     "LeaseParams",
     "MoveParams",
+    "RecordStartParams",
     "ReleaseParams",
     "SnapshotParams",
     "TaskCancelParams",

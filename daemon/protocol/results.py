@@ -17,6 +17,7 @@ from microscoped.daemon.protocol.instrument import (
     FocusFacts,
     HologramFacts,
     OpticsFacts,
+    RecordingStatus,
     StageFacts,
     StageStatus,
 )
@@ -116,6 +117,8 @@ class StatusResult(Message):
         Tasks that have not ended.
     engines
         What each engine has done, by its name.
+    recording
+        The recording, or how the last one of this session ended; ``null`` where there was none.
     """
 
     state: str
@@ -125,6 +128,7 @@ class StatusResult(Message):
     camera: CameraStatus
     tasks: list[TaskData]
     engines: dict[str, EngineStatus]
+    recording: RecordingStatus | None = None
 
 
 class DescribeResult(Message):
@@ -296,6 +300,21 @@ class FrameResult(Message):
     frame: FrameData
 
 
+class RecordResult(Message):
+    """Result of ``record.start`` and ``record.stop``.
+
+    The answer comes when the recording's folder is made, or when the recording is on the disk as a whole. A disk that
+    takes longer than 5 s is not waited for: then the state says ``starting`` or ``ending``.
+
+    Parameters
+    ----------
+    recording
+        The recording.
+    """
+
+    recording: RecordingStatus
+
+
 class TaskResult(Message):
     """Result of ``task.get`` and ``task.cancel``.
 
@@ -331,6 +350,7 @@ __all__ = [
     "LeaseResult",
     "PingResult",
     "PositionResult",
+    "RecordResult",
     "SnapshotResult",
     "StateResult",
     "StatusResult",

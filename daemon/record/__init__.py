@@ -9,7 +9,7 @@ from microscoped.daemon.record.errors import (
     StoreReadError,
     StoreWriteError,
 )
-from microscoped.daemon.record.frames import Layout
+from microscoped.daemon.record.frames import Layout, prepare
 from microscoped.daemon.record.journal import Facts, Journal, data_folder
 from microscoped.daemon.record.lines import Ending, Entry, Header, PixelNote, TornTail
 from microscoped.daemon.record.place import Place
@@ -17,13 +17,7 @@ from microscoped.daemon.record.reader import journal_files, read_journal
 from microscoped.daemon.record.recompute import Recomputation, Recomputed, Tolerance
 from microscoped.daemon.record.recorded import Recorded, RecordedFrame, Repair, Verification, repair
 from microscoped.daemon.record.recorder import Recorder, RecorderSettings
-from microscoped.daemon.record.recording import (
-    FramesLeftOut,
-    Recording,
-    RecordingBegan,
-    RecordingEnded,
-    RecordingSettings,
-)
+from microscoped.daemon.record.recording import Recording, RecordingSettings
 from microscoped.daemon.record.replay import Difference, Replay, replay_journal
 
 __all__ = [
@@ -34,7 +28,6 @@ __all__ = [
     "FrameDamagedError",
     "FrameMissingError",
     "FramesError",
-    "FramesLeftOut",
     "Header",
     "Journal",
     "JournalError",
@@ -49,8 +42,6 @@ __all__ = [
     "Recorder",
     "RecorderSettings",
     "Recording",
-    "RecordingBegan",
-    "RecordingEnded",
     "RecordingSettings",
     "Repair",
     "Replay",
@@ -61,6 +52,7 @@ __all__ = [
     "Verification",
     "data_folder",
     "journal_files",
+    "prepare",
     "read_journal",
     "repair",
     "replay_journal",

@@ -33,6 +33,7 @@ from microscoped.daemon.protocol.instrument import (
     HologramFacts,
     OpticsFacts,
     PairFacts,
+    RecordingStatus,
     StageFacts,
     StageStatus,
 )
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 Node: TypeAlias = "dict[str, Any]"
 
 TOPICS: dict[str, tuple[Model, str]] = {
-    "v1.state.": (StateData, "Whenever the daemon's state, the resting stage, the stream or the lease changes"),
+    "v1.state.": (StateData, "Whenever the daemon's state, the resting stage, stream, lease or recording changes"),
     "v1.frame.<camera>.": (FrameData, "Each frame's header; its pixels go over the socket `frames`"),
     "v1.measure.<engine>.": (
         MeasureData,
@@ -76,6 +77,7 @@ PARTS: tuple[Model, ...] = (
     PairData,
     PairFacts,
     PartData,
+    RecordingStatus,
     StageFacts,
     StageStatus,
 )

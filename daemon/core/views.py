@@ -1,0 +1,118 @@
+"""What is known of the parts of the microscope and of the daemon: a part of the state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pydantic import JsonValue
+
+from microscoped.daemon.core.inputs import Peer
+from microscoped.daemon.focus import PairCheck
+from microscoped.drivers.protocols import CameraInfo, CameraSettings, FocusDirection
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyTo:
+    """A request that has not been answered yet."""
+
+    peer: Peer
+    cause: str
+    op: str
+    received_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class StageView:
+    """What is known of the stage."""
+
+    name: str = ""
+    z_um: float | None = None
+    moving: bool = False
+    focus_direction: FocusDirection = FocusDirection.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class CameraView:
+    """What is known of the camera; `info` is from when it was opened, with this `info_binning`."""
+
+    info: CameraInfo | None = None
+    info_binning: int = 1
+    settings: CameraSettings = field(default_factory=CameraSettings)
+    streaming: bool = False
+    frames: int = 0
+    lost: int = 0
+    newest_ns: int | None = None
+    streaming_since_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineView:
+    """What an engine has done: frames measured and skipped, latencies since the last heartbeat in ms.
+
+    `failing`: whether it could not measure the last frame that it was offered.
+    """
+
+    measured: int = 0
+    skipped: int = 0
+    latencies_ms: tuple[float, ...] = ()
+    failing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WatchView:
+    """What the watchdogs remember: for each engine, measured frames at the last heartbeat and since when none came."""
+
+    engines: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingView:
+    """What is known of a recording, or of the last one.
+
+    Parameters
+    ----------
+    state, folder, pixels, recorded_seq, waiting, frames, skipped, detail
+        As in `RecordingStatus`.
+    waits
+        The requests that wait for its beginning or its end.
+    """
+
+    state: Literal["starting", "recording", "ending", "ended"]
+    folder: str
+    pixels: bool
+    recorded_seq: int = 0
+    waiting: int = 0
+    frames: int = 0
+    skipped: int = 0
+    detail: str = ""
+    waits: tuple[ReplyTo, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PairWatch:
+    """What the checks of the last pairs said, and why ``auto`` does not use pairs any more; empty where it may."""
+
+    checks: tuple[PairCheck, ...] = ()
+    suspended: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicView:
+    """The last event of a topic."""
+
+    seq: int
+    data: Mapping[str, JsonValue]
+
+
+__all__ = [
+    "CameraView",
+    "EngineView",
+    "PairWatch",
+    "RecordingView",
+    "ReplyTo",
+    "StageView",
+    "TopicView",
+    "WatchView",
+]
