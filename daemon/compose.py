@@ -16,7 +16,7 @@ import zmq
 
 from microscoped.daemon import __version__
 from microscoped.daemon.config import DEMO, MicroManagerConfig
-from microscoped.daemon.core import State
+from microscoped.daemon.core import RulesView, State
 from microscoped.daemon.engines import build_engines
 from microscoped.daemon.keys import KeyFolder, default_folder
 from microscoped.daemon.microscopes import build_microscope
@@ -159,7 +159,13 @@ class Daemon:
             record_folder=str(_record_folder(config)),
         )
         facts = Facts(__version__, VERSION, config.model_dump(mode="json"), measuring.weights)
-        self.state = State(settings, session=str(uuid.uuid4()), began_ns=clock(), secret=secrets.token_hex(32))
+        self.state = State(
+            settings,
+            session=str(uuid.uuid4()),
+            began_ns=clock(),
+            secret=secrets.token_hex(32),
+            rules=RulesView(config.rule_set),
+        )
         self.journal = _recorder(config, facts, self.state, place, lambda ended: self._loop.tell(ended))
         self._loop = Loop(
             self.state,

@@ -20,7 +20,7 @@ from microscoped.daemon.keys import read_client_key
 from microscoped.daemon.protocol import VERSION, dumps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -265,6 +265,34 @@ class Scope:
         finally:
             with suppress(RequestFailedError):  # it had ended by itself: an alarm says why
                 self.stop_recording()
+
+    def set_rules(
+        self, rules: Sequence[Mapping[str, JsonValue]], *, dose_ms_per_h: float | None = None
+    ) -> list[dict[str, Any]]:
+        """Decide by these rules from now on; return them, and where each is.
+
+        Parameters
+        ----------
+        rules
+            As in the configuration (``docs/rules.md``).
+        dose_ms_per_h
+            Light within any hour at which they stop adding to it, in milliseconds of exposure.
+
+        Raises
+        ------
+        RequestFailedError
+            One of them cannot be used; the message shows the place.
+        """
+        params: dict[str, JsonValue] = {"rules": [dict(rule) for rule in rules]}
+        if dose_ms_per_h is not None:
+            params["dose_ms_per_h"] = dose_ms_per_h
+        told: list[dict[str, Any]] = self._exchange("rules.set", 0.0, None, False, params)[0]["rules"]
+        return told
+
+    def rules(self) -> list[dict[str, Any]]:
+        """The rules, and where each is."""
+        told: list[dict[str, Any]] = self.request("rules.list")["rules"]
+        return told
 
     def stop(self) -> dict[str, Any]:
         """Halt the stage and cancel all tasks; no motion until `resume`."""

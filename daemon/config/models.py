@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from microscoped.daemon.config.engines import EnginesConfig
 from microscoped.daemon.config.microscopes import (
@@ -17,6 +17,7 @@ from microscoped.daemon.config.microscopes import (
     SimulatedConfig,
 )
 from microscoped.daemon.config.section import KeyProblemError, Positive, Section
+from microscoped.daemon.rules import BadRulesError, Rule, RuleSet, compile_rules, undoable
 from microscoped.drivers.optics import Optics
 from microscoped.drivers.protocols import FocusDirection
 from microscoped.drivers.safety import Approach
@@ -378,6 +379,32 @@ class Config(Section):
     record: RecordConfig = RecordConfig()
     log: LogConfig = LogConfig()
     network: NetworkConfig = NetworkConfig()
+    dose_ms_per_h: Annotated[float, Field(gt=0, le=86_400_000)] | None = None
+    rules: tuple[Rule, ...] = ()
+
+    @property
+    def rule_set(self) -> RuleSet:
+        """What is decided by itself."""
+        return RuleSet(rules=self.rules, dose_ms_per_h=self.dose_ms_per_h)
+
+    @model_validator(mode="after")
+    def _rules_can_be_used(self) -> Self:
+        try:
+            rules = self.rule_set
+            compile_rules(rules)
+            if problems := undoable(rules):
+                raise BadRulesError(problems)
+        except ValidationError as error:
+            raise KeyProblemError("rules", error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+        except BadRulesError as error:
+            raise KeyProblemError(self._key_of(error.problems[0].place), str(error)) from None
+        return self
+
+    def _key_of(self, place: str) -> str:
+        """Where a rule stands in the file, by its number in place of its name."""
+        parts = place.split(".")
+        numbers = {rule.name: str(number) for number, rule in enumerate(self.rules)}
+        return ".".join([*parts[:1], *(numbers.get(part, part) for part in parts[1:2]), *parts[2:]])
 
     @model_validator(mode="after")
     def _simulated_optics(self) -> Self:

@@ -61,6 +61,7 @@ TABLE: Mapping[Mode, Mapping[OpClass, tuple[ErrorCode, str] | None]] = {
         OpClass.CANCEL: _YES,
         OpClass.LEASE: _NOT_YET,
         OpClass.RECORD: _NOT_YET,
+        OpClass.RULES: _YES,
         OpClass.SHUTDOWN: _YES,
     },
     Mode.IDLE: _READY,
@@ -78,6 +79,7 @@ TABLE: Mapping[Mode, Mapping[OpClass, tuple[ErrorCode, str] | None]] = {
         OpClass.CANCEL: _YES,
         OpClass.LEASE: _CLOSING,
         OpClass.RECORD: _CLOSING,
+        OpClass.RULES: _CLOSING,
         OpClass.SHUTDOWN: _YES,
     },
 }

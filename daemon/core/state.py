@@ -17,6 +17,7 @@ from microscoped.daemon.core.views import (
     PairWatch,
     RecordingView,
     ReplyTo,
+    RulesView,
     StageView,
     TopicView,
     WatchView,
@@ -357,6 +358,7 @@ class State:
     watches: WatchView = field(default_factory=WatchView)
     pair_watch: PairWatch = field(default_factory=PairWatch)
     recording: RecordingView | None = None
+    rules: RulesView = field(default_factory=RulesView)
 
     def frame(self, frame: str) -> FrameData | None:
         """The header of a frame that is still kept."""
@@ -390,6 +392,7 @@ __all__ = [
     "Pending",
     "RecordingView",
     "ReplyTo",
+    "RulesView",
     "Seen",
     "Settings",
     "SnapWork",

@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from microscoped.daemon.core.inputs import Peer
 from microscoped.daemon.focus import PairCheck
+from microscoped.daemon.rules import RuleSet, RulesState
 from microscoped.drivers.protocols import CameraInfo, CameraSettings, FocusDirection
 
 
@@ -51,13 +52,15 @@ class CameraView:
 class EngineView:
     """What an engine has done: frames measured and skipped, latencies since the last heartbeat in ms.
 
-    `failing`: whether it could not measure the last frame that it was offered.
+    `failing`: whether it could not measure the last frame that it was offered. `offered`: frames that it has not
+    measured or skipped yet, and when their exposures began.
     """
 
     measured: int = 0
     skipped: int = 0
     latencies_ms: tuple[float, ...] = ()
     failing: bool = False
+    offered: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +109,60 @@ class TopicView:
     data: Mapping[str, JsonValue]
 
 
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """An action of a rule that goes on.
+
+    Parameters
+    ----------
+    number, rule
+        Of the decision, and which rule.
+    task
+        The task that it is; ``None``: a change of the camera, which goes on until the rule is released.
+    dose_ms, most_ms
+        Light that it has given, and most that it may give; ``None`` where that is not bounded.
+    before_ms
+        The camera's exposure before it was changed.
+    """
+
+    number: int
+    rule: str
+    task: str | None = None
+    dose_ms: float = 0.0
+    most_ms: float | None = None
+    before_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RulesView:
+    """The rules, and what they know.
+
+    Parameters
+    ----------
+    rules
+        As they were given.
+    known
+        ``None`` until the microscope is open: then they begin to watch.
+    acting
+        Actions that go on.
+    wake_ns
+        When they want to be looked at again.
+    """
+
+    rules: RuleSet = field(default_factory=RuleSet)
+    known: RulesState | None = None
+    acting: tuple[Acting, ...] = ()
+    wake_ns: int | None = None
+
+
 __all__ = [
+    "Acting",
     "CameraView",
     "EngineView",
     "PairWatch",
     "RecordingView",
     "ReplyTo",
+    "RulesView",
     "StageView",
     "TopicView",
     "WatchView",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import JsonValue
+
 from microscoped.daemon.protocol.envelope import Message
 
 
@@ -380,6 +382,36 @@ class RecordingStatus(Message):
     detail: str = ""
 
 
+class RuleStatus(Message):
+    """A rule, and where it is.
+
+    Parameters
+    ----------
+    rule
+        As it was given, with all defaults.
+    phase
+        ``idle``: its condition does not hold, or that is not known; ``holding``: not long enough yet; ``due``:
+        something is in the way of firing; ``active``: it has fired, and what it fired for is not over. Before the
+        microscope is open rules do not watch, and it is ``idle``.
+    unknown
+        Whether it could not be told, at the last look, if the condition holds.
+    blocked
+        What is in the way, as ``by`` of a decision.
+    fired_ago_s
+        Seconds since it last fired; ``null``: never.
+    dose_ms_h
+        Light of its actions within the last hour, with what is set aside for one under way, in milliseconds of
+        exposure; only where a budget of light counts.
+    """
+
+    rule: dict[str, JsonValue]
+    phase: Literal["idle", "holding", "due", "active"] = "idle"
+    unknown: bool = False
+    blocked: str | None = None
+    fired_ago_s: float | None = None
+    dose_ms_h: float = 0.0
+
+
 __all__ = [
     "CameraFacts",
     "CameraInfoData",
@@ -392,6 +424,7 @@ __all__ = [
     "OpticsFacts",
     "PairFacts",
     "RecordingStatus",
+    "RuleStatus",
     "StageFacts",
     "StageStatus",
 ]

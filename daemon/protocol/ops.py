@@ -27,6 +27,7 @@ from microscoped.daemon.protocol.params import (
     MoveParams,
     RecordStartParams,
     ReleaseParams,
+    RulesSetParams,
     SnapshotParams,
     TaskCancelParams,
     TaskGetParams,
@@ -43,6 +44,7 @@ from microscoped.daemon.protocol.results import (
     PingResult,
     PositionResult,
     RecordResult,
+    RulesResult,
     SnapshotResult,
     StateResult,
     StatusResult,
@@ -80,6 +82,7 @@ class OpClass(StrEnum):
     CANCEL = "cancel"
     LEASE = "lease"
     RECORD = "record"
+    RULES = "rules"
     SHUTDOWN = "shutdown"
 
 
@@ -175,6 +178,9 @@ OPS: dict[str, Op] = {
             OpClass.RECORD,
         ),
         Op("record.stop", "End the recording", Empty, RecordResult, OpClass.RECORD),
+        Op("rules.set", "Decide by these rules from now on", RulesSetParams, RulesResult, OpClass.RULES, dry_run=True),
+        Op("rules.list", "The rules, and where each is", Empty, RulesResult, OpClass.READ),
+        Op("rules.clear", "Decide by no rules any more", Empty, RulesResult, OpClass.RULES),
         Op("task.get", "One task, now or when it has ended", TaskGetParams, TaskResult, OpClass.READ),
         Op("task.list", "All tasks", Empty, TaskListResult, OpClass.READ),
         Op("task.cancel", "End a task early", TaskCancelParams, TaskResult, OpClass.CANCEL),
@@ -214,6 +220,8 @@ __all__ = [
     "RecordResult",
     "RecordStartParams",
     "ReleaseParams",
+    "RulesResult",
+    "RulesSetParams",
     "Scope",
     "SnapOutcome",
     "SnapshotParams",

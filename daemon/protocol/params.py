@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StrictBool, StrictFloat, StrictInt, model_validator
+from pydantic import Field, JsonValue, StrictBool, StrictFloat, StrictInt, model_validator
 
 from microscoped.daemon.protocol.envelope import Message
 
@@ -299,6 +299,24 @@ class RecordStartParams(Message):
     pixels: StrictBool | None = None
 
 
+class RulesSetParams(Message):
+    """Parameters of ``rules.set``: all rules from now on; those that there were are replaced.
+
+    A rule that keeps its name keeps its cool-down and what it has spent of its budgets.
+
+    Parameters
+    ----------
+    rules
+        The rules, as in the configuration (``docs/rules.md``).
+    dose_ms_per_h
+        How much light the specimen may get within any hour, in milliseconds of exposure, before rules stop adding to
+        it; by default that is not bounded.
+    """
+
+    rules: Annotated[list[dict[str, JsonValue]], Field(max_length=64)]
+    dose_ms_per_h: Annotated[Number, Field(gt=0, le=86_400_000)] | None = None
+
+
 class TaskGetParams(Message):
     """Parameters of ``task.get``.
 
@@ -339,6 +357,7 @@ __all__ = [
     "MoveParams",
     "RecordStartParams",
     "ReleaseParams",
+    "RulesSetParams",
     "SnapshotParams",
     "TaskCancelParams",
     "TaskGetParams",

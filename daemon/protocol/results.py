@@ -18,6 +18,7 @@ from microscoped.daemon.protocol.instrument import (
     HologramFacts,
     OpticsFacts,
     RecordingStatus,
+    RuleStatus,
     StageFacts,
     StageStatus,
 )
@@ -315,6 +316,21 @@ class RecordResult(Message):
     recording: RecordingStatus
 
 
+class RulesResult(Message):
+    """Result of ``rules.set``, ``rules.list`` and ``rules.clear``: the rules as they are now.
+
+    Parameters
+    ----------
+    rules
+        All rules, in the order in which they are looked at.
+    dose_ms_per_h
+        As in ``rules.set``.
+    """
+
+    rules: list[RuleStatus]
+    dose_ms_per_h: float | None = None
+
+
 class TaskResult(Message):
     """Result of ``task.get`` and ``task.cancel``.
 
@@ -351,6 +367,7 @@ __all__ = [
     "PingResult",
     "PositionResult",
     "RecordResult",
+    "RulesResult",
     "SnapshotResult",
     "StateResult",
     "StatusResult",

@@ -14,6 +14,7 @@ from microscoped.daemon.rules.actions import (
     RecordAction,
     dose_ms,
 )
+from microscoped.daemon.rules.doable import undoable
 from microscoped.daemon.rules.engine import adopt, begin, next_wake_ns, step
 from microscoped.daemon.rules.errors import (
     BadRulesError,
@@ -91,4 +92,5 @@ __all__ = [
     "parse",
     "read_rules",
     "step",
+    "undoable",
 ]

@@ -14,6 +14,8 @@ from microscoped.daemon.protocol.envelope import VERSION, Event, Reply, Request
 from microscoped.daemon.protocol.errors import RETRYABLE, TITLES, ErrorBody, ErrorCode
 from microscoped.daemon.protocol.events import (
     AlarmData,
+    CauseData,
+    DecisionData,
     FrameData,
     HeartbeatData,
     LogData,
@@ -34,6 +36,7 @@ from microscoped.daemon.protocol.instrument import (
     OpticsFacts,
     PairFacts,
     RecordingStatus,
+    RuleStatus,
     StageFacts,
     StageStatus,
 )
@@ -56,6 +59,7 @@ TOPICS: dict[str, tuple[Model, str]] = {
         MeasureData,
         "Each measurement, and each frame that an engine skipped; with its binary parts, if any, over `frames`, too",
     ),
+    "v1.decision.<rule>.": (DecisionData, "What a rule concludes, and what becomes of its action"),
     "v1.task.<task>.": (TaskData, "Beginning, progress and end of a task"),
     "v1.alarm.": (AlarmData, "Something needs a person, or no longer does"),
     "v1.log.": (LogData, "Warnings and errors as they are written to the log"),
@@ -68,6 +72,7 @@ PARTS: tuple[Model, ...] = (
     CameraInfoData,
     CameraSettingsData,
     CameraStatus,
+    CauseData,
     CellsFacts,
     EngineStatus,
     FocusFacts,
@@ -78,6 +83,7 @@ PARTS: tuple[Model, ...] = (
     PairFacts,
     PartData,
     RecordingStatus,
+    RuleStatus,
     StageFacts,
     StageStatus,
 )
