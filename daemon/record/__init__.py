@@ -19,6 +19,7 @@ from microscoped.daemon.record.recorded import Recorded, RecordedFrame, Repair, 
 from microscoped.daemon.record.recorder import Recorder, RecorderSettings
 from microscoped.daemon.record.recording import Recording, RecordingSettings
 from microscoped.daemon.record.replay import Difference, Replay, replay_journal
+from microscoped.daemon.record.trial import Trial, Tried, try_rules
 
 __all__ = [
     "Difference",
@@ -49,6 +50,8 @@ __all__ = [
     "StoreWriteError",
     "Tolerance",
     "TornTail",
+    "Trial",
+    "Tried",
     "Verification",
     "data_folder",
     "journal_files",
@@ -56,4 +59,5 @@ __all__ = [
     "read_journal",
     "repair",
     "replay_journal",
+    "try_rules",
 ]

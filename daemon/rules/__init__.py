@@ -29,7 +29,7 @@ from microscoped.daemon.rules.errors import (
 )
 from microscoped.daemon.rules.language import STANDARD, Catalogue, Expression, parse
 from microscoped.daemon.rules.model import Budget, Rule, RuleSet
-from microscoped.daemon.rules.over import evaluate_over
+from microscoped.daemon.rules.over import evaluate, evaluate_over
 from microscoped.daemon.rules.program import CompiledRule, Program, compile_rules, read_rules
 from microscoped.daemon.rules.state import (
     ActionEnded,
@@ -87,6 +87,7 @@ __all__ = [
     "begin",
     "compile_rules",
     "dose_ms",
+    "evaluate",
     "evaluate_over",
     "next_wake_ns",
     "parse",
