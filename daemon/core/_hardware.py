@@ -151,6 +151,7 @@ def _command_ended(turn: Turn, ended: CommandEnded) -> None:
         session.note_position(turn, ended.value.z_um)
     if ended.error is not None:
         note_fault(turn, ended.error)
+        rules.command_failed(turn, ended.command, ended.error)
     if pending is None:
         return  # whoever waited for it has ended since
     if pending.task is None:

@@ -121,8 +121,8 @@ class Acting:
         The task that it is; ``None``: a change of the camera, which goes on until the rule is released.
     dose_ms, most_ms
         Light that it has given, and most that it may give; ``None`` where that is not bounded.
-    before_ms
-        The camera's exposure before it was changed.
+    before_ms, command
+        The camera's exposure before it was changed, and the hardware command that changes it.
     """
 
     number: int
@@ -131,6 +131,7 @@ class Acting:
     dose_ms: float = 0.0
     most_ms: float | None = None
     before_ms: float | None = None
+    command: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

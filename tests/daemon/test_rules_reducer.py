@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from microscoped.daemon.config import ConfigError, parse_config
 from microscoped.daemon.core import RulesView
@@ -236,6 +239,46 @@ def test_a_camera_that_a_rule_has_changed_goes_back_when_its_light_is_used_up() 
     (charge,) = world.state.rules.known.rules["sharp"].charges  # type: ignore[union-attr] # it watches
     assert charge.dose_ms == 80.0
     assert charge.ended_ns is not None
+
+
+def test_a_change_that_the_camera_does_not_take_is_said() -> None:
+    world = Watched({**SHARP, "action": {"do": "camera", "exposure_ms": 4}})
+    (change,) = commands(world.see(0.9), Configure)
+    error = ErrorBody.of("invalid", "exposure_ms 4: this camera has 10 ms at least")
+    (decision,) = events(world.hear(heard_of.CommandEnded(change.id, None, error)))
+    assert (decision["data"]["kind"], decision["data"]["error"]["detail"]) == ("refused", error.detail)
+    assert world.state.rules.acting == ()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=20, max_size=60))
+def test_limits_cool_downs_and_budgets_hold_whatever_is_measured(measured: list[tuple[float, bool]]) -> None:
+    move = {"do": "move", "z_um": 3, "relative": True}
+    shine = {"do": "camera", "exposure_ms": 20, "dose_ms_most": 50}
+    world = Watched(
+        {**SHARP, "repeat": True, "cool_down_s": 0.005, "budget": {"per_h": 12}, "action": move},
+        {"name": "bright", "when": "sharpness.score < 0.3", "budget": {"dose_ms_per_h": 120}, "action": shine},
+    )
+    fired_ns: dict[str, list[int]] = {"sharp": [], "bright": []}
+    exposure_ms, bright_ms = EXPOSURE_MS, 0.0
+    for score, late in measured:
+        bright_ms += exposure_ms if any(one.rule == "bright" for one in world.state.rules.acting) else 0.0
+        effects = (*world.frame(exposure_ms=exposure_ms), *world.score(score))
+        for event in events(effects):
+            if event["data"]["kind"] == "fired":
+                fired_ns[event["data"]["rule"]].append(event["mono_ns"])
+        for change in commands(effects, Configure):
+            exposure_ms = change.change.exposure_ms
+            world.hear(heard_of.CommandEnded(change.id, CameraSettings(exposure_ms=exposure_ms)))
+        for command in commands(effects, MoveTo):
+            assert -20 <= command.z_um <= 20
+            if late:
+                world.ask("ping")
+            arrival = Arrival(command.z_um, command.z_um, True, 1, 3.0, 10.0, 5)
+            world.hear(heard_of.CommandEnded(command.id, arrival))
+    assert len(fired_ns["sharp"]) <= 12
+    assert all(later - one >= 5_000_000 for one, later in pairwise(fired_ns["sharp"]))
+    assert bright_ms <= 120
 
 
 def test_a_release_ends_the_account_of_a_changed_camera() -> None:

@@ -14,7 +14,7 @@ from microscoped.daemon.core.modes import TABLE
 from microscoped.daemon.core.state import MoveWork
 from microscoped.daemon.core.turn import Ask
 from microscoped.daemon.core.views import Acting, ReplyTo
-from microscoped.daemon.protocol import ErrorCode, OpClass, RefusedError
+from microscoped.daemon.protocol import ErrorBody, ErrorCode, OpClass, RefusedError
 from microscoped.daemon.protocol.events import CauseData, DecisionData, FrameData, decision_topic
 from microscoped.daemon.protocol.instrument import RuleStatus
 from microscoped.daemon.protocol.ops import RulesResult, RulesSetParams
@@ -166,6 +166,14 @@ def timer_fired(turn: Turn) -> None:
     hear(turn, TimePassed())
 
 
+def command_failed(turn: Turn, command: str, error: ErrorBody) -> None:
+    """The camera did not take a change that a rule wanted."""
+    for one in turn.state.rules.acting:
+        if one.command == command:
+            _refuse(turn, one.number, one.rule, error)
+            hear(turn, _finish(turn, one))
+
+
 def tend(turn: Turn) -> None:
     """Begin to watch when the microscope is open, and take note of actions that have ended."""
     view = turn.state.rules
@@ -270,15 +278,20 @@ def _decided(turn: Turn, decision: Decision) -> list[RulesInput]:
         # As of a request that is refused, nothing is left of what was done before that was found out.
         turn.state = before[0]
         del turn.effects[before[1] :]
-        why = f"{action.do} could not be begun: {refusal.body.detail}"
-        refused = DecisionData(rule=decision.rule, number=decision.number, kind="refused", why=why, error=refusal.body)
-        turn.publish(topic, refused, (cause,))
+        _refuse(turn, decision.number, decision.rule, refusal.body, cause)
         acting = None
     if acting is None:
         return [*then, ActionEnded(decision.number, 0.0)]
     view = turn.state.rules
     turn.set(rules=replace(view, acting=(*view.acting, acting)))
     return then
+
+
+def _refuse(turn: Turn, number: int, rule: str, error: ErrorBody, *causes: str) -> None:
+    """Say that an action could not be begun."""
+    why = f"its action could not be begun: {error.detail}"
+    data = DecisionData(rule=rule, number=number, kind="refused", why=why, error=error)
+    turn.publish(decision_topic(rule), data, causes)
 
 
 def _begin(turn: Turn, decision: Decision, action: Action, cause: str) -> Acting | None:
@@ -301,9 +314,9 @@ def _begin(turn: Turn, decision: Decision, action: Action, cause: str) -> Acting
             _check_mode(turn, OpClass.MOVE)
             camera.check_free(turn)
             before_ms = turn.state.camera.settings.exposure_ms
-            _set_exposure(turn, float(exposure_ms))
+            command = _set_exposure(turn, float(exposure_ms))
             most_ms = None if action.dose_ms_most is None else float(action.dose_ms_most)
-            return replace(acting, most_ms=most_ms, before_ms=before_ms)
+            return replace(acting, most_ms=most_ms, before_ms=before_ms, command=command)
         case MoveAction():
             return replace(acting, task=_move(turn, decision.rule, action, cause))
         case FocusAction():
@@ -360,10 +373,10 @@ def _check_mode(turn: Turn, op_class: OpClass) -> None:
         raise RefusedError(code, detail.format(reason=turn.state.reason), {"state": turn.state.mode})
 
 
-def _set_exposure(turn: Turn, exposure_ms: float) -> None:
+def _set_exposure(turn: Turn, exposure_ms: float) -> str:
     change = CameraSettings(exposure_ms=exposure_ms)
     own_time_s = 1 + camera.snap_time_s(turn)
-    turn.submit(lambda command: Configure(id=command, change=change), op="camera.set", own_time_s=own_time_s)
+    return turn.submit(lambda command: Configure(id=command, change=change), op="camera.set", own_time_s=own_time_s)
 
 
 def _exposure_ms(turn: Turn) -> float:
