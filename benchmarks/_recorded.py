@@ -18,8 +18,9 @@ import numpy as np
 from microscoped.daemon.config import Config
 from microscoped.daemon.core import Now, State, step
 from microscoped.daemon.core import inputs as heard_of
+from microscoped.daemon.core.inputs import RecordingBegan
 from microscoped.daemon.protocol.events import FrameData
-from microscoped.daemon.record import Facts, Layout, Recording, RecordingBegan, RecordingSettings
+from microscoped.daemon.record import Facts, Layout, Recording, RecordingSettings
 from microscoped.daemon.settings import core_settings
 from microscoped.drivers.protocols import CameraInfo, CameraSettings, FocusDirection
 

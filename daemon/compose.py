@@ -16,12 +16,22 @@ import zmq
 
 from microscoped.daemon import __version__
 from microscoped.daemon.config import DEMO, MicroManagerConfig
-from microscoped.daemon.core import State
+from microscoped.daemon.core import RulesView, State
 from microscoped.daemon.engines import build_engines
 from microscoped.daemon.keys import KeyFolder, default_folder
 from microscoped.daemon.microscopes import build_microscope
 from microscoped.daemon.protocol import VERSION
-from microscoped.daemon.record import Facts, Place, Recorder, RecorderSettings, data_folder
+from microscoped.daemon.record import (
+    Facts,
+    Layout,
+    Place,
+    Recorder,
+    RecorderSettings,
+    Recording,
+    RecordingSettings,
+    data_folder,
+    prepare,
+)
 from microscoped.daemon.runtime import Endpoints, Gate, Loop, Sockets
 from microscoped.daemon.settings import camera_settings, core_settings, motion_settings
 from microscoped.drivers.hardware import HardwareSettings
@@ -31,8 +41,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from microscoped.daemon.config import Config
+    from microscoped.daemon.core import Input
+    from microscoped.daemon.core.effects import StartRecording
     from microscoped.daemon.core.inputs import JournalEnded
-    from microscoped.daemon.runtime.loop import Watcher
+    from microscoped.daemon.runtime.loop import Studio, Watcher
     from microscoped.drivers.protocols import Clock, Microscope
     from microscoped.models import Engine
 
@@ -54,8 +66,30 @@ def _journal_folder(config: Config) -> Path:
     return config.journal.folder or data_folder() / "journal"
 
 
+def _record_folder(config: Config) -> Path:
+    return config.record.folder or data_folder() / "recordings"
+
+
+def _studio(config: Config, facts: Facts) -> Studio:
+    """What makes recordings."""
+    chosen, parent = config.record, _record_folder(config)
+
+    def made(wanted: StartRecording, state: State, after: int, post: Callable[[Input], None]) -> Recording:
+        settings = RecordingSettings(
+            parent / wanted.name,
+            Layout(pixel_size_um=wanted.pixel_size_um),
+            pixels=wanted.pixels,
+            compression=chosen.compression,
+            most_waiting_mb=chosen.most_waiting_mb,
+            reserve_mb=chosen.reserve_mb,
+        )
+        return Recording(settings, facts, state, after, post)
+
+    return made
+
+
 def _recorder(
-    config: Config, state: State, place: Place | None, post: Callable[[JournalEnded], None]
+    config: Config, facts: Facts, state: State, place: Place | None, post: Callable[[JournalEnded], None]
 ) -> Recorder | None:
     """The keeper of the journal, if one is wanted."""
     chosen = config.journal
@@ -64,7 +98,7 @@ def _recorder(
     settings = RecorderSettings(
         folder=_journal_folder(config), rotate_bytes=int(chosen.rotate_mb * 1e6), keep=chosen.keep, place=place
     )
-    return Recorder(settings, Facts(__version__, VERSION, config.model_dump(mode="json")), state, post)
+    return Recorder(settings, facts, state, post)
 
 
 class Daemon:
@@ -122,9 +156,17 @@ class Daemon:
             pair=measuring.pair,
             hologram=measuring.hologram,
             cells=measuring.cells,
+            record_folder=str(_record_folder(config)),
         )
-        self.state = State(settings, session=str(uuid.uuid4()), began_ns=clock(), secret=secrets.token_hex(32))
-        self.journal = _recorder(config, self.state, place, lambda ended: self._loop.tell(ended))
+        facts = Facts(__version__, VERSION, config.model_dump(mode="json"), measuring.weights)
+        self.state = State(
+            settings,
+            session=str(uuid.uuid4()),
+            began_ns=clock(),
+            secret=secrets.token_hex(32),
+            rules=RulesView(config.rule_set),
+        )
+        self.journal = _recorder(config, facts, self.state, place, lambda ended: self._loop.tell(ended))
         self._loop = Loop(
             self.state,
             microscope,
@@ -140,6 +182,7 @@ class Daemon:
             clock=clock,
             watch=watch,
             journal=self.journal,
+            studio=_studio(config, facts),
         )
         if safe_reason is not None:
             self._loop.start_safe(safe_reason)
@@ -151,6 +194,7 @@ class Daemon:
 
     def run(self) -> int:
         """Run until shutdown; return the exit code."""
+        prepare()  # once frames come, no thread may stand still for so long
         if self.journal is not None:
             self.journal.start()
         try:

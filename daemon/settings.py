@@ -54,6 +54,7 @@ def core_settings(
     pair: PairDefaults | str = "no engine reads them",
     hologram: HologramDefaults | str = "no engine reads them",
     cells: CellsDefaults | str = "no engine reads them",
+    record_folder: str = "",
 ) -> Settings:
     """The facts that the reducer works with (see `Settings`).
 
@@ -67,6 +68,8 @@ def core_settings(
         As in `Settings`.
     pair, hologram, cells
         What focus from pairs, holding by holograms, and the engine of cells work with; or why there is no such thing.
+    record_folder
+        Where recordings go.
     """
     dof_um = config.optics.dof_um or UNKNOWN_DOF_UM
     focus = config.focus
@@ -102,6 +105,9 @@ def core_settings(
         engines=tuple(offered),
         frame_allowance_s=config.camera.frame_allowance_s,
         stream_at_start=config.camera.stream_at_start,
+        pixel_size_um=config.optics.pixel_size_um,
+        record_folder=record_folder,
+        record_pixels=config.record.pixels,
         expected_z_um=expected_z_um,
     )
 

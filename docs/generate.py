@@ -26,10 +26,15 @@ GROUPS = {
     "The stage": ("stage.move", "stage.position", "stage.lease", "stage.release"),
     "The camera": ("camera.snap", "camera.set", "camera.start", "camera.stop", "frame.get"),
     "Focus": ("focus.run", "focus.hold", "focus.release", "calibrate.run", "calibrate.next"),
+    "Recording": ("record.start", "record.stop"),
+    "Rules": ("rules.set", "rules.list", "rules.clear"),
     "Tasks": ("task.get", "task.list", "task.cancel"),
 }
 MODELS = {"TaskData": "a task", "FrameData": "a frame's header", "Event": "an event", "ErrorBody": "an error"}
-PARTS = ("Stage", "Camera", "Cells", "Optics", "Pair", "Part", "Focus", "Hologram", "Engine")
+PARTS = (
+    *("Stage", "Camera", "Cells", "Optics", "Pair", "Part", "Focus", "Hologram", "Engine", "Recording", "Rule"),
+    "Cause",
+)
 """Models whose fields are shown within the result that contains them, by the beginning of their names."""
 CODES = {frozenset(OPS): "an op", frozenset(ErrorCode): "a code", frozenset(AlarmCode): "a code"}
 WORDS = {"string": "text", "boolean": "true or false", "object": "object", "null": "null"}

@@ -88,6 +88,7 @@ CONFIG: dict[str, dict[str, Any]] = {
     "camera": {"frame_allowance_s": 0.5},
     "focus": {"range_um": 8},
     "journal": {"enabled": False},
+    "record": {},
     "network": dict.fromkeys(("control", "events", "frames"), "tcp://127.0.0.1:*"),
 }
 
@@ -127,11 +128,18 @@ def _rigs(scene: BrightfieldScene) -> Iterator[Callable[..., Rig]]:
         clock: Clock = time.perf_counter_ns,
         ready: bool = True,
         key: Path | None = None,
+        rules: Sequence[Mapping[str, Any]] = (),
     ) -> Rig:
         microscope = SimulatedMicroscope(scene, stage or StageModel(start_um=4.0), faults=Faults())
         content = {section: {**values, **(changes or {}).get(section, {})} for section, values in CONFIG.items()}
         rig = Rig(
-            Daemon(Config.model_validate(content), microscope=microscope, watch=watch, engines=engines, clock=clock),
+            Daemon(
+                Config.model_validate({**content, "rules": rules}),
+                microscope=microscope,
+                watch=watch,
+                engines=engines,
+                clock=clock,
+            ),
             microscope,
             key,
         )

@@ -21,6 +21,10 @@ def replay(
     recompute: Annotated[
         bool, typer.Option("--recompute", help="Have the engines measure the recorded frames again.")
     ] = False,
+    with_rules: Annotated[
+        Path | None,
+        typer.Option("--with-rules", help="Say when the rules of this file would have fired.", show_default=False),
+    ] = None,
     until: Annotated[
         int | None, typer.Option("--until", help="Stop after the input of this number.", min=1, show_default=False)
     ] = None,
@@ -30,23 +34,33 @@ def replay(
 
     Without options from the recorded measurements: every decision must be the same on any computer. With --recompute
     the engines measure the recorded frames again, with the recorded configuration; values must agree within the
-    tolerance of their model, and a decision that turns out otherwise is shown with its margin. Exit code: 0 if all is
-    the same, 1 if something differs or the recording is damaged: the first difference is shown with its place.
+    tolerance of their model, and a decision that turns out otherwise is shown with its margin. With --with-rules other
+    rules hear what was measured then, and what they would have decided is shown. Exit code: 0 if all is the same, 1 if
+    something differs or the recording is damaged: the first difference is shown with its place; 2 if a rule of the file
+    cannot be used.
     """
     from dataclasses import asdict
 
-    from microscoped.daemon.record import FramesError, JournalError, replay_journal
+    from microscoped.daemon.cli._trial import as_data, rules_of, tell
+    from microscoped.daemon.record import FramesError, JournalError, replay_journal, try_rules
     from microscoped.daemon.record.codec import plain_json
 
+    program = None if with_rules is None else rules_of(with_rules)
     try:
         again = _recomputation(folder) if recompute else None
         found = replay_journal(folder, until=until, recompute=again)
+        trial = None if program is None else try_rules(folder, program, until=until)
     except (JournalError, FramesError) as error:
         fail(str(error), FAILED)
     if as_json:
-        typer.echo(plain_json({**asdict(found), "torn": None if found.torn is None else found.torn.detail}).decode())
+        told = {**asdict(found), "torn": None if found.torn is None else found.torn.detail}
+        if trial is not None:
+            told["with_rules"] = as_data(trial)
+        typer.echo(plain_json(told).decode())
     else:
         _tell(found)
+        if trial is not None and program is not None:
+            tell(trial, program, everything=False)
     if found.difference is not None:
         raise typer.Exit(FAILED)
 
@@ -83,7 +97,12 @@ def _recomputation(folder: Path) -> Recomputation:
         fail(f"the recorded configuration is of another version ({recorded.header.software}): {error}", FAILED)
     if not recorded.store.times:
         fail(f"{folder}: it has no frames to measure again", FAILED)
-    engines = [engine for engine in build_engines(config).engines if engine.name not in LEARNING]
+    built = build_engines(config)
+    for name, sha256 in recorded.header.weights.items():
+        now = built.weights.get(name, "none")
+        if now != sha256:
+            typer.echo(f"{name} had other weights when it was recorded: {sha256[:12]}, now {now[:12]}", err=True)
+    engines = [engine for engine in built.engines if engine.name not in LEARNING]
     unit_um = max(1.0, config.optics.dof_um or 0.0)
     return Recomputation(recorded, engines, {engine.name: _tolerance(engine.name, unit_um) for engine in engines})
 

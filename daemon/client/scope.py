@@ -20,7 +20,7 @@ from microscoped.daemon.keys import read_client_key
 from microscoped.daemon.protocol import VERSION, dumps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 Frame: TypeAlias = "tuple[dict[str, Any], NDArray[Any]]"
 """A frame's header (see `microscoped.daemon.protocol.events.FrameData`) and its pixels."""
+RECORD_S = 5.0
+"""How long a recording may take to begin or to end."""
 DEFAULT_ADDRESS = "tcp://127.0.0.1:5770"
 
 
@@ -222,6 +224,75 @@ class Scope:
         if self._lease is None:
             raise ValueError("there is no lease to renew: use renew() inside 'with scope.lease(name):'")
         self._exchange("stage.lease", 0.0, None, False, self._lease)
+
+    def start_recording(self, folder: str | None = None, *, pixels: bool | None = None) -> dict[str, Any]:
+        """Record all that happens from now on; return the recording, whose folder is made.
+
+        Parameters
+        ----------
+        folder
+            Its name; by default made of the time.
+        pixels
+            Whether frames are in it; by default as configured.
+
+        Raises
+        ------
+        RequestFailedError
+            A recording is being made already, or the disk does not take it.
+        """
+        params: dict[str, JsonValue] = {"folder": folder, "pixels": pixels}
+        given = {name: value for name, value in params.items() if value is not None}
+        recording: dict[str, Any] = self._exchange("record.start", RECORD_S, None, False, given)[0]["recording"]
+        return recording
+
+    def stop_recording(self) -> dict[str, Any]:
+        """End the recording, and return it: it is on the disk.
+
+        Raises
+        ------
+        RequestFailedError
+            Nothing is recorded, or the disk did not take all of it.
+        """
+        recording: dict[str, Any] = self.request("record.stop", wait_s=RECORD_S)["recording"]
+        return recording
+
+    @contextmanager
+    def recording(self, folder: str | None = None, *, pixels: bool | None = None) -> Iterator[dict[str, Any]]:
+        """Record what happens in the body of the ``with`` statement; parameters and errors as of `start_recording`."""
+        begun = self.start_recording(folder, pixels=pixels)
+        try:
+            yield begun
+        finally:
+            with suppress(RequestFailedError):  # it had ended by itself: an alarm says why
+                self.stop_recording()
+
+    def set_rules(
+        self, rules: Sequence[Mapping[str, JsonValue]], *, dose_ms_per_h: float | None = None
+    ) -> list[dict[str, Any]]:
+        """Decide by these rules from now on; return them, and where each is.
+
+        Parameters
+        ----------
+        rules
+            As in the configuration (``docs/rules.md``).
+        dose_ms_per_h
+            Light within any hour at which they stop adding to it, in milliseconds of exposure.
+
+        Raises
+        ------
+        RequestFailedError
+            One of them cannot be used; the message shows the place.
+        """
+        params: dict[str, JsonValue] = {"rules": [dict(rule) for rule in rules]}
+        if dose_ms_per_h is not None:
+            params["dose_ms_per_h"] = dose_ms_per_h
+        told: list[dict[str, Any]] = self._exchange("rules.set", 0.0, None, False, params)[0]["rules"]
+        return told
+
+    def rules(self) -> list[dict[str, Any]]:
+        """The rules, and where each is."""
+        told: list[dict[str, Any]] = self.request("rules.list")["rules"]
+        return told
 
     def stop(self) -> dict[str, Any]:
         """Halt the stage and cancel all tasks; no motion until `resume`."""

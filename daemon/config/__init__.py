@@ -21,6 +21,7 @@ from microscoped.daemon.config.models import (
     LogConfig,
     NetworkConfig,
     OpticsConfig,
+    RecordConfig,
     StageConfig,
     SupervisorConfig,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "NetworkConfig",
     "OpdConfig",
     "OpticsConfig",
+    "RecordConfig",
     "RecordedConfig",
     "Section",
     "SimulatedConfig",

@@ -23,6 +23,8 @@ DEMO = "demo"
 TEMPLATE_NAME = "template.yaml"
 KINDS = "micromanager, simulated, recorded, field, hologram, opd"
 """The kinds of microscope."""
+PLAIN = ("dose_ms_per_h", "rules")
+"""Keys at the top that are no sections."""
 SHOWN = 80
 """Characters of a wrong value that are shown."""
 
@@ -68,7 +70,10 @@ def parse_config(text: str, name: str = "configuration") -> Config:
     if root is None:
         return Config()
     try:
-        return Config.model_validate({key: {} if value is None else value for key, value in content.items()})
+        # An empty section is one with all defaults.
+        given = {key: {} if value is None else value for key, value in content.items() if key not in PLAIN}
+        plain = {key: content[key] for key in PLAIN if content.get(key) is not None}
+        return Config.model_validate({**given, **plain})
     except ValidationError as error:
         problems = [_problem(root, item, name) for item in error.errors(include_url=False)]
         # The demand for a tag is said once; what follows from the lack of it is noise.
@@ -129,7 +134,7 @@ def _problem(root: yaml.MappingNode, item: Any, name: str) -> str:  # noqa: ANN4
     parts = [part for at, part in enumerate(where) if not (at == 1 and where[0] == "microscope")]
     kind, found = item["type"], item.get("ctx", {}).get("error")
     if isinstance(found, KeyProblemError):
-        parts.extend(found.key.split("."))
+        parts.extend(int(part) if part.isdigit() else part for part in found.key.split("."))
     elif kind in ("union_tag_not_found", "union_tag_invalid"):
         parts.append("kind")
     key = ".".join(map(str, parts)) or "configuration"
@@ -230,6 +235,8 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
         updated["engines"] = config.engines.model_copy(update={"hologram": hologram})
     if config.journal.folder is not None:
         updated["journal"] = config.journal.model_copy(update={"folder": folder / config.journal.folder})
+    if config.record.folder is not None:
+        updated["record"] = config.record.model_copy(update={"folder": folder / config.record.folder})
     if config.log.folder is not None:
         updated["log"] = config.log.model_copy(update={"folder": folder / config.log.folder})
     if config.network.keys_folder is not None:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from microscoped.daemon.config.engines import EnginesConfig
 from microscoped.daemon.config.microscopes import (
@@ -17,6 +17,7 @@ from microscoped.daemon.config.microscopes import (
     SimulatedConfig,
 )
 from microscoped.daemon.config.section import KeyProblemError, Positive, Section
+from microscoped.daemon.rules import BadRulesError, Rule, RuleSet, compile_rules, undoable
 from microscoped.drivers.optics import Optics
 from microscoped.drivers.protocols import FocusDirection
 from microscoped.drivers.safety import Approach
@@ -263,6 +264,31 @@ class JournalConfig(Section):
     keep: Annotated[int, Field(ge=1)] | None = None
 
 
+class RecordConfig(Section):
+    """Recordings: ``record.start``.
+
+    Parameters
+    ----------
+    folder
+        Where each recording gets a folder of its own; by default ``recordings`` in the system's place for programs'
+        data.
+    pixels
+        Whether frames are recorded where the request does not say.
+    compression
+        Of the frames: ``zstd``, or ``none``, which costs less of the processor and more of the disk.
+    most_waiting_mb
+        Frames that may wait for the disk, in megabytes; one that would be beyond is left out.
+    reserve_mb
+        A recording ends before less than this is left on its disk.
+    """
+
+    folder: Path | None = None
+    pixels: bool = True
+    compression: Literal["zstd", "none"] = "zstd"
+    most_waiting_mb: Annotated[float, Field(ge=1, le=100_000)] = 256.0
+    reserve_mb: Annotated[float, Field(ge=0, le=1_000_000)] = 500.0
+
+
 class LogConfig(Section):
     """The log file of ``run``; standard error says the same.
 
@@ -350,8 +376,35 @@ class Config(Section):
     engines: EnginesConfig = EnginesConfig()
     supervisor: SupervisorConfig = SupervisorConfig()
     journal: JournalConfig = JournalConfig()
+    record: RecordConfig = RecordConfig()
     log: LogConfig = LogConfig()
     network: NetworkConfig = NetworkConfig()
+    dose_ms_per_h: Annotated[float, Field(gt=0, le=86_400_000)] | None = None
+    rules: tuple[Rule, ...] = ()
+
+    @property
+    def rule_set(self) -> RuleSet:
+        """What is decided by itself."""
+        return RuleSet(rules=self.rules, dose_ms_per_h=self.dose_ms_per_h)
+
+    @model_validator(mode="after")
+    def _rules_can_be_used(self) -> Self:
+        try:
+            rules = self.rule_set
+            compile_rules(rules)
+            if problems := undoable(rules):
+                raise BadRulesError(problems)
+        except ValidationError as error:
+            raise KeyProblemError("rules", error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+        except BadRulesError as error:
+            raise KeyProblemError(self._key_of(error.problems[0].place), str(error)) from None
+        return self
+
+    def _key_of(self, place: str) -> str:
+        """Where a rule stands in the file, by its number in place of its name."""
+        parts = place.split(".")
+        numbers = {rule.name: str(number) for number, rule in enumerate(self.rules)}
+        return ".".join([*parts[:1], *(numbers.get(part, part) for part in parts[1:2]), *parts[2:]])
 
     @model_validator(mode="after")
     def _simulated_optics(self) -> Self:
@@ -404,6 +457,7 @@ __all__ = [
     "LogConfig",
     "NetworkConfig",
     "OpticsConfig",
+    "RecordConfig",
     "StageConfig",
     "SupervisorConfig",
 ]

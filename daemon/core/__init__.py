@@ -3,7 +3,15 @@
 from microscoped.daemon.core.effects import Effect
 from microscoped.daemon.core.inputs import Input, Now, Peer
 from microscoped.daemon.core.modes import Mode
-from microscoped.daemon.core.state import CellsDefaults, FocusDefaults, HologramDefaults, PairDefaults, Settings, State
+from microscoped.daemon.core.state import (
+    CellsDefaults,
+    FocusDefaults,
+    HologramDefaults,
+    PairDefaults,
+    RulesView,
+    Settings,
+    State,
+)
 from microscoped.daemon.core.step import step
 
 __all__ = [
@@ -16,6 +24,7 @@ __all__ = [
     "Now",
     "PairDefaults",
     "Peer",
+    "RulesView",
     "Settings",
     "State",
     "step",

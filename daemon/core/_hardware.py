@@ -15,6 +15,7 @@ from microscoped.daemon.core.handlers import (
     focus,
     hold,
     hold_hologram,
+    rules,
     session,
     stage,
 )
@@ -23,6 +24,7 @@ from microscoped.daemon.core.state import (
     CalibrateHologramWork,
     CalibrateWork,
     CameraView,
+    EngineView,
     FocusWork,
     HoldWork,
     MoveWork,
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
 CAMERA_FAULTS = ("fault.camera", "fault.frame_timeout")
 SAME_PLACE = 5
 """A stage that comes back within so many arrival tolerances of where it was left has not been moved."""
+MOST_OFFERED = 8
+"""Frames that an engine was offered and has not done with: one is measured, one waits."""
 HARDWARE_FAULTS = ("fault.stage", "fault.stage_not_arrived", "fault.hardware_silent", "fault.connection", "fault")
 
 
@@ -147,6 +151,7 @@ def _command_ended(turn: Turn, ended: CommandEnded) -> None:
         session.note_position(turn, ended.value.z_um)
     if ended.error is not None:
         note_fault(turn, ended.error)
+        rules.command_failed(turn, ended.command, ended.error)
     if pending is None:
         return  # whoever waited for it has ended since
     if pending.task is None:
@@ -206,11 +211,20 @@ def _frame(turn: Turn, frame: FrameData, command: str | None) -> None:
     turn.do(PublishFrame(topic, message, frame.frame))
     for engine in turn.state.settings.engines:
         if engine != cells.ENGINE or cells.due(turn, frame):
-            turn.do(Offer(engine, frame.frame, _offered_with(turn, engine, frame)))
+            _offer(turn, engine, frame)
     for wait in turn.state.frame_waits:
         turn.reply(wait.reply, FrameResult(frame=frame.model_dump(mode="json")), frame.frame)
         turn.do(ClearTimer(wait.timer))
     turn.set(frame_waits=())
+    rules.framed(turn, frame, pending.task if pending else None, message)
+
+
+def _offer(turn: Turn, engine: str, frame: FrameData) -> None:
+    """Offer a frame to an engine; the header may be forgotten before it has measured it."""
+    view = turn.state.engines.get(engine, EngineView())
+    offered = (*view.offered, (frame.frame, frame.exposure_start_ns))[-MOST_OFFERED:]
+    turn.set(engines={**turn.state.engines, engine: replace(view, offered=offered)})
+    turn.do(Offer(engine, frame.frame, _offered_with(turn, engine, frame)))
 
 
 def _offered_with(turn: Turn, engine: str, frame: FrameData) -> Mapping[str, JsonValue]:

@@ -6,7 +6,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from microscoped.daemon.core.effects import PublishParts
-from microscoped.daemon.core.handlers import calibrate, calibrate_hologram, cells, focus, hold, hold_hologram, session
+from microscoped.daemon.core.handlers import (
+    calibrate,
+    calibrate_hologram,
+    cells,
+    focus,
+    hold,
+    hold_hologram,
+    record,
+    rules,
+    session,
+)
 from microscoped.daemon.core.state import CalibrateHologramWork, CalibrateWork, EngineView, FocusWork, HoldWork
 from microscoped.daemon.core.watchdogs import watch_over
 from microscoped.daemon.protocol import AlarmCode
@@ -51,9 +61,12 @@ def measure_ended(turn: Turn, ended: MeasureEnded) -> None:
                 hold.see_score(turn, frame, ended.values["score"])
             elif ended.engine == hold_hologram.ENGINE:
                 hold.see_distance(turn, frame, ended.values)
+        if ended.request is None:
+            rules.measured(turn, ended.engine, ended.frame, message)
     elif ended.error is not None and ended.request is None:
         _note_failure(turn, ended, failing=True, detail=ended.error.detail)
     if ended.request is None:
+        _settle_offer(turn, ended.engine, ended.frame)
         return
     pending = turn.settle(ended.request)
     if pending is not None and pending.task is not None:
@@ -72,6 +85,7 @@ def frame_skipped(turn: Turn, heard: FrameSkipped) -> None:
     """Count and publish a frame that an engine never began."""
     engine = turn.state.engines.get(heard.engine, EngineView())
     _change(turn, heard.engine, replace(engine, skipped=engine.skipped + 1))
+    _settle_offer(turn, heard.engine, heard.frame)
     data = MeasureData(engine=heard.engine, frame=heard.frame, skipped=True)
     turn.publish(measure_topic(heard.engine), data, (heard.frame,))
 
@@ -79,6 +93,7 @@ def frame_skipped(turn: Turn, heard: FrameSkipped) -> None:
 def heartbeat(turn: Turn, heard: HeartbeatDue) -> None:
     """Publish ``v1.heartbeat.``, and look after what should go on by itself."""
     watch_over(turn, heard)
+    record.note_progress(turn, heard)
     state = turn.state
     turn.publish(
         HEARTBEAT_TOPIC,
@@ -103,6 +118,7 @@ def heartbeat(turn: Turn, heard: HeartbeatDue) -> None:
             recorded_seq=heard.recorded_seq,
             durable_seq=heard.durable_seq,
             unrecorded=heard.unrecorded,
+            recording=record.status_of(record.under_way(turn)),
         ),
     )
     turn.set(engines={name: replace(engine, latencies_ms=()) for name, engine in state.engines.items()})
@@ -128,6 +144,12 @@ def _note_background(turn: Turn, background: JsonValue) -> None:
 
 def _change(turn: Turn, name: str, engine: EngineView) -> None:
     turn.set(engines={**turn.state.engines, name: engine})
+
+
+def _settle_offer(turn: Turn, name: str, frame: str) -> None:
+    """Forget when a frame was exposed that an engine has done with."""
+    engine = turn.state.engines[name]
+    _change(turn, name, replace(engine, offered=tuple(one for one in engine.offered if one[0] != frame)))
 
 
 def _quantile(values: tuple[float, ...], part: float) -> float | None:

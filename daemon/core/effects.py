@@ -135,6 +135,32 @@ class ClearTimer:
 
 
 @dataclass(frozen=True, slots=True)
+class StartRecording:
+    """Record every input after this one; `RecordingBegan` or `RecordingEnded` follows.
+
+    Parameters
+    ----------
+    name
+        Of the recording's own folder, which must not exist.
+    pixels
+        Whether frames are recorded.
+    pixel_size_um
+        Side of a pixel of the frames in the specimen, binning included; ``None`` where nobody knows.
+    """
+
+    name: str
+    pixels: bool
+    pixel_size_um: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StopRecording:
+    """End the recording; `RecordingEnded` follows."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class CloseHardware:
     """Close the microscope; `HardwareClosed` follows."""
 
@@ -160,6 +186,8 @@ Effect: TypeAlias = (
     | Forget
     | SetTimer
     | ClearTimer
+    | StartRecording
+    | StopRecording
     | CloseHardware
     | Exit
 )
@@ -180,5 +208,7 @@ __all__ = [
     "PublishParts",
     "SendReply",
     "SetTimer",
+    "StartRecording",
+    "StopRecording",
     "Submit",
 ]

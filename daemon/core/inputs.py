@@ -191,6 +191,16 @@ class TimerFired:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingProgress:
+    """How far a recording is; see `RecordingStatus`."""
+
+    recorded_seq: int
+    waiting: int
+    frames: int
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True)
 class HeartbeatDue:
     """A second has passed; what the runner measured of itself in it.
 
@@ -204,6 +214,8 @@ class HeartbeatDue:
         How far the journal is; ``None`` where none is kept.
     disk_free_mb
         What is left on its disk, in megabytes; ``None`` where that is not known.
+    recording
+        How far the recording is; ``None`` where none is made.
     """
 
     loop_lag_ms: Mapping[str, float]
@@ -213,6 +225,7 @@ class HeartbeatDue:
     durable_seq: int | None = None
     unrecorded: int = 0
     disk_free_mb: float | None = None
+    recording: RecordingProgress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +234,45 @@ class JournalEnded:
 
     detail: str
     data: Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingBegan:
+    """The folder of a recording is made; what came since the request is in it."""
+
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
+class FramesLeftOut:
+    """From this frame on frames are not recorded, until the disk keeps up again; the loop goes on."""
+
+    frame: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingEnded:
+    """A recording has ended.
+
+    Parameters
+    ----------
+    folder, detail
+        Which one, and why.
+    failed
+        Whether it ended though nobody asked: an alarm.
+    last
+        Number of the last input in it; all to there are on the disk.
+    frames, skipped
+        Frames in it, and frames that came and are not.
+    """
+
+    folder: str
+    detail: str
+    failed: bool
+    last: int
+    frames: int
+    skipped: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +325,9 @@ Input: TypeAlias = (
     | TimerFired
     | HeartbeatDue
     | JournalEnded
+    | RecordingBegan
+    | FramesLeftOut
+    | RecordingEnded
     | LogWritten
     | KeyRevoked
     | ShutdownWanted
@@ -282,6 +337,7 @@ __all__ = [
     "CommandEnded",
     "FrameAdmitted",
     "FrameSkipped",
+    "FramesLeftOut",
     "HardwareClosed",
     "HardwareLost",
     "HardwareOpened",
@@ -294,6 +350,9 @@ __all__ = [
     "Now",
     "Peer",
     "PositionSeen",
+    "RecordingBegan",
+    "RecordingEnded",
+    "RecordingProgress",
     "RequestReceived",
     "RequestRefused",
     "ShutdownWanted",

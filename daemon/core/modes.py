@@ -60,6 +60,8 @@ TABLE: Mapping[Mode, Mapping[OpClass, tuple[ErrorCode, str] | None]] = {
         OpClass.MOVE: _NOT_YET,
         OpClass.CANCEL: _YES,
         OpClass.LEASE: _NOT_YET,
+        OpClass.RECORD: _NOT_YET,
+        OpClass.RULES: _YES,
         OpClass.SHUTDOWN: _YES,
     },
     Mode.IDLE: _READY,
@@ -76,6 +78,8 @@ TABLE: Mapping[Mode, Mapping[OpClass, tuple[ErrorCode, str] | None]] = {
         OpClass.MOVE: _CLOSING,
         OpClass.CANCEL: _YES,
         OpClass.LEASE: _CLOSING,
+        OpClass.RECORD: _CLOSING,
+        OpClass.RULES: _CLOSING,
         OpClass.SHUTDOWN: _YES,
     },
 }

@@ -11,6 +11,17 @@ from pydantic import JsonValue
 from microscoped.daemon.core.arbiter import Claim
 from microscoped.daemon.core.inputs import Peer
 from microscoped.daemon.core.modes import Mode
+from microscoped.daemon.core.views import (
+    CameraView,
+    EngineView,
+    PairWatch,
+    RecordingView,
+    ReplyTo,
+    RulesView,
+    StageView,
+    TopicView,
+    WatchView,
+)
 from microscoped.daemon.core.works import (
     CalibrateHologramWork,
     CalibrateWork,
@@ -25,11 +36,10 @@ from microscoped.daemon.core.works import (
     TaskState,
     Work,
 )
-from microscoped.daemon.focus import Approach, PairCheck
+from microscoped.daemon.focus import Approach
 from microscoped.daemon.protocol import AlarmCode, ErrorBody
 from microscoped.daemon.protocol.events import FrameData
 from microscoped.drivers.optics import Optics
-from microscoped.drivers.protocols import CameraInfo, CameraSettings, FocusDirection
 from microscoped.drivers.safety import MotionSettings
 
 
@@ -190,6 +200,10 @@ class Settings:
         How many frames of a stream, and how many single ones, are kept.
     kept_tasks
         How many ended tasks are remembered.
+    pixel_size_um
+        Size of an unbinned camera pixel in the specimen; ``None``: what the driver says.
+    record_folder, record_pixels
+        Where recordings go, and whether frames are in them where nobody says.
     stream_at_start
         Whether the camera streams as soon as it is open.
     expected_z_um
@@ -212,18 +226,11 @@ class Settings:
     ring: int = 16
     snaps: int = 8
     kept_tasks: int = 64
+    pixel_size_um: float | None = None
+    record_folder: str = ""
+    record_pixels: bool = True
     stream_at_start: bool = False
     expected_z_um: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ReplyTo:
-    """A request that has not been answered yet."""
-
-    peer: Peer
-    cause: str
-    op: str
-    received_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,66 +321,6 @@ class FrameWait:
 
 
 @dataclass(frozen=True, slots=True)
-class StageView:
-    """What is known of the stage."""
-
-    name: str = ""
-    z_um: float | None = None
-    moving: bool = False
-    focus_direction: FocusDirection = FocusDirection.UNKNOWN
-
-
-@dataclass(frozen=True, slots=True)
-class CameraView:
-    """What is known of the camera; `info` is from when it was opened, with this `info_binning`."""
-
-    info: CameraInfo | None = None
-    info_binning: int = 1
-    settings: CameraSettings = field(default_factory=CameraSettings)
-    streaming: bool = False
-    frames: int = 0
-    lost: int = 0
-    newest_ns: int | None = None
-    streaming_since_ns: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class EngineView:
-    """What an engine has done: frames measured and skipped, latencies since the last heartbeat in ms.
-
-    `failing`: whether it could not measure the last frame that it was offered.
-    """
-
-    measured: int = 0
-    skipped: int = 0
-    latencies_ms: tuple[float, ...] = ()
-    failing: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class WatchView:
-    """What the watchdogs remember: for each engine, measured frames at the last heartbeat and since when none came."""
-
-    engines: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class PairWatch:
-    """What the checks of the last pairs said, and why ``auto`` does not use pairs any more; empty where it may."""
-
-    checks: tuple[PairCheck, ...] = ()
-    suspended: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class TopicView:
-    """The last event of a topic."""
-
-    seq: int
-    data: Mapping[str, JsonValue]
-
-
-@dataclass(frozen=True, slots=True)
 class State:
     """Everything.
 
@@ -392,8 +339,8 @@ class State:
     reason: str = "the microscope is being opened"
     hardware_open: bool = False
     description: Mapping[str, str] = field(default_factory=dict)
-    stage: StageView = StageView()
-    camera: CameraView = CameraView()
+    stage: StageView = field(default_factory=StageView)
+    camera: CameraView = field(default_factory=CameraView)
     engines: Mapping[str, EngineView] = field(default_factory=dict)
     claim: Claim | None = None
     tasks: Mapping[str, Task] = field(default_factory=dict)
@@ -409,7 +356,9 @@ class State:
     history: tuple[Mapping[str, JsonValue], ...] = ()
     alarms: frozenset[AlarmCode] = frozenset()
     watches: WatchView = field(default_factory=WatchView)
-    pair_watch: PairWatch = PairWatch()
+    pair_watch: PairWatch = field(default_factory=PairWatch)
+    recording: RecordingView | None = None
+    rules: RulesView = field(default_factory=RulesView)
 
     def frame(self, frame: str) -> FrameData | None:
         """The header of a frame that is still kept."""
@@ -441,7 +390,9 @@ __all__ = [
     "PairWatch",
     "PairWork",
     "Pending",
+    "RecordingView",
     "ReplyTo",
+    "RulesView",
     "Seen",
     "Settings",
     "SnapWork",

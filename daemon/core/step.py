@@ -12,7 +12,7 @@ from microscoped.daemon.core._hardware import hardware_heard, note_fault
 from microscoped.daemon.core._measures import frame_skipped, heartbeat, measure_ended
 from microscoped.daemon.core._revoked import revoke
 from microscoped.daemon.core.effects import Effect, Exit
-from microscoped.daemon.core.handlers import HANDLERS, camera, hold, lease, session, tasks
+from microscoped.daemon.core.handlers import HANDLERS, camera, hold, lease, record, rules, session, tasks
 from microscoped.daemon.core.modes import TABLE, Mode
 from microscoped.daemon.core.retries import is_retry
 from microscoped.daemon.core.state import Outcome, ReplyTo
@@ -63,6 +63,12 @@ def step(state: State, heard: Input, now: Now) -> tuple[State, tuple[Effect, ...
             heartbeat(turn, heard)
         case heard_of.JournalEnded():
             turn.alarm(AlarmCode.JOURNAL_ENDED, heard.detail, heard.data)
+        case heard_of.RecordingBegan():
+            record.began(turn, heard)
+        case heard_of.FramesLeftOut():
+            record.frames_left_out(turn, heard)
+        case heard_of.RecordingEnded():
+            record.ended(turn, heard)
         case heard_of.LogWritten():
             entry = LogData(level=heard.level, logger=heard.logger, message=heard.message, dropped=heard.dropped)
             turn.publish(LOG_TOPIC, entry)
@@ -73,6 +79,7 @@ def step(state: State, heard: Input, now: Now) -> tuple[State, tuple[Effect, ...
         case _:
             hardware_heard(turn, heard)
     hold.tend(turn)
+    rules.tend(turn)
     _settle_mode(turn)
     return turn.state, tuple(turn.effects)
 
@@ -151,6 +158,10 @@ def _timer(turn: Turn, timer: str) -> None:
             lease.expire(turn)
         case "hold":
             hold.timer_fired(turn, timer)
+        case record.TIMER:
+            record.waited_long(turn)
+        case rules.TIMER:
+            rules.timer_fired(turn)
         case "close":
             turn.do(Exit(1))
 

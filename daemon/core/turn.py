@@ -173,6 +173,7 @@ class Turn:
                 moving=state.stage.moving,
                 streaming=state.camera.streaming,
                 lease=state.lease.holder if state.lease else None,
+                recording=state.recording.folder if state.recording and state.recording.state != "ended" else None,
             ),
         )
 

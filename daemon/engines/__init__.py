@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from microscoped.daemon.engines._cells import CELLS, cells_defaults, cells_engine
@@ -12,7 +12,7 @@ from microscoped.daemon.runtime import PairEngine
 from microscoped.models.sharpness import SharpnessEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from microscoped.daemon.config import Config
     from microscoped.daemon.core import CellsDefaults, HologramDefaults, PairDefaults
@@ -32,12 +32,15 @@ class EngineSet:
     pair, hologram, cells
         What the reducer knows of focus from pairs, of holograms, and of cells; or instead, in words, why there is no
         such thing.
+    weights
+        SHA-256 of the weights of each engine that has some.
     """
 
     engines: tuple[Engine, ...]
     pair: PairDefaults | str
     hologram: HologramDefaults | str
     cells: CellsDefaults | str
+    weights: Mapping[str, str] = field(default_factory=dict)
 
 
 def build_engines(config: Config, given: Sequence[Engine] | None = None) -> EngineSet:
@@ -60,21 +63,26 @@ def build_engines(config: Config, given: Sequence[Engine] | None = None) -> Engi
             cells_defaults(config) if CELLS in names else NO_READER,
         )
     engines: list[Engine] = [SharpnessEngine()]
+    weights: dict[str, str] = {}
     pairs = pair_engine(config)
     if not isinstance(pairs, str):
         engine, pair_knows = pairs
         engines += [engine, calibration_engine(config, engine, pair_knows.model_sha256)]
+        weights[engine.name] = pair_knows.tuned_sha256 or pair_knows.model_sha256
     holograms = hologram_engine(config)
     if not isinstance(holograms, str):
         engines += holograms[:2]
+        weights[HOLOGRAM] = holograms[0].network_sha256
     cells = cells_engine(config, None if isinstance(holograms, str) else holograms[0])
     if not isinstance(cells, str):
         engines.append(cells[0])
+        weights[CELLS] = cells[1].network_sha256
     return EngineSet(
         tuple(engines),
         pairs if isinstance(pairs, str) else pairs[1],
         holograms if isinstance(holograms, str) else holograms[2],
         cells if isinstance(cells, str) else cells[1],
+        {name: sha256 for name, sha256 in weights.items() if sha256},
     )
 
 

@@ -30,6 +30,8 @@ class AlarmCode(StrEnum):
     FOCUS_PAIR = "focus.pair_untrusted"
     HOLOGRAM_BACKGROUND = "hologram.background_stale"
     JOURNAL_ENDED = "journal.ended"
+    RECORDING_ENDED = "recording.ended"
+    RECORDING_FRAMES = "recording.frames_left_out"
     RESTARTED = "supervisor.restarted"
 
 
@@ -127,6 +129,15 @@ GUIDE: dict[AlarmCode, AlarmGuide] = {
     AlarmCode.JOURNAL_ENDED: AlarmGuide(
         "The journal could not be written any more; the daemon goes on without it.",
         "Free the disk or mend it, then restart the daemon to begin a new journal.",
+    ),
+    AlarmCode.RECORDING_ENDED: AlarmGuide(
+        "The recording ended though nobody asked: its disk is full, nearly full, gone, or far too slow. What is "
+        "acknowledged in it is whole; the daemon goes on without it.",
+        "Free some of the disk, or set record.folder to another one; then send record.start.",
+    ),
+    AlarmCode.RECORDING_FRAMES: AlarmGuide(
+        "The disk does not keep up with the frames: some are not in the recording, and its journal says why.",
+        "Lower the frame rate or the size of the frames, record to a faster disk, or set record.compression to none.",
     ),
     AlarmCode.RESTARTED: AlarmGuide(
         "The daemon crashed or hung and was started again. The state is SAFE and nothing moves.",

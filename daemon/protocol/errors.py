@@ -41,6 +41,7 @@ class ErrorCode(StrEnum):
     FAULT_STAGE_NOT_ARRIVED = "fault.stage_not_arrived"
     FAULT_HARDWARE_SILENT = "fault.hardware_silent"
     FAULT_ENGINE = "fault.engine"
+    FAULT_RECORDING = "fault.recording"
 
 
 TITLES: Mapping[ErrorCode, str] = {
@@ -71,6 +72,7 @@ TITLES: Mapping[ErrorCode, str] = {
     ErrorCode.FAULT_STAGE_NOT_ARRIVED: "The stage did not arrive",
     ErrorCode.FAULT_HARDWARE_SILENT: "The hardware does not answer",
     ErrorCode.FAULT_ENGINE: "An engine failed",
+    ErrorCode.FAULT_RECORDING: "The recording failed",
 }
 """One title for each code: the same words every time."""
 

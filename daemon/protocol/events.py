@@ -12,6 +12,7 @@ from pydantic import JsonValue
 from microscoped.daemon.protocol.alarms import AlarmCode
 from microscoped.daemon.protocol.envelope import Message
 from microscoped.daemon.protocol.errors import ErrorBody
+from microscoped.daemon.protocol.instrument import RecordingStatus
 
 STATE_TOPIC = "v1.state."
 ALARM_TOPIC = "v1.alarm."
@@ -27,6 +28,11 @@ def frame_topic(camera: str) -> str:
 def measure_topic(engine: str) -> str:
     """Topic of an engine's measurements."""
     return f"v1.measure.{engine}."
+
+
+def decision_topic(rule: str) -> str:
+    """Topic of a rule's decisions."""
+    return f"v1.decision.{rule}."
 
 
 def task_topic(task: str) -> str:
@@ -47,6 +53,8 @@ class StateData(Message):
         Whether the camera streams.
     lease
         Who holds the stage's lease; ``null`` for nobody.
+    recording
+        Folder of the recording under way; ``null`` where none is.
     """
 
     state: str
@@ -55,6 +63,7 @@ class StateData(Message):
     moving: bool
     streaming: bool
     lease: str | None = None
+    recording: str | None = None
 
 
 class FrameData(Message):
@@ -193,6 +202,82 @@ class TaskData(Message):
     error: ErrorBody | None = None
 
 
+class CauseData(Message):
+    """A value that a decision rests on.
+
+    Parameters
+    ----------
+    what
+        Which, as it is written in expressions.
+    low, high
+        Bounds of the value: equal where it is exact, ``null`` where there is none. A truth value is 1 or 0.
+    unit
+        Of both.
+    engine
+        Which engine told it; ``frame`` is the frame's header.
+    measurement, frame
+        Ids of the event and of the frame that told it; ``null`` where none did.
+    at_ns
+        When that frame's exposure began, on the daemon's monotonic clock.
+    rows
+        Of a table: the first rows for which the condition holds.
+    """
+
+    what: str
+    low: float | None
+    high: float | None
+    unit: str
+    engine: str
+    measurement: str | None = None
+    frame: str | None = None
+    at_ns: int | None = None
+    rows: list[int] = []
+
+
+class DecisionData(Message):
+    """``v1.decision.<rule>.``: what a rule concludes. The event's ``causes`` are the measurements that led to it.
+
+    A task that is begun because of it names the event's id among its causes.
+
+    Parameters
+    ----------
+    rule
+        Which rule.
+    number
+        Of the decision: 1, 2, 3 … over all rules of the session.
+    kind
+        ``fired``: the action is begun; ``refused``: it could not be begun (`number` is that of ``fired``);
+        ``suppressed``: it would have fired, but for something in the way; ``unknown``: it cannot be told whether the
+        condition holds; ``released``: what it fired for is over.
+    why
+        The same in words.
+    values
+        The values that settled the condition.
+    action
+        What is done; only where it fired.
+    by
+        Where it was suppressed: by what. ``hold``, ``unless``, ``priority``, ``cool_down``, ``budget``, ``dose`` or
+        ``session_dose``.
+    retry_ns
+        When that may be over, on the daemon's monotonic clock.
+    error
+        Where it was refused: why.
+    unsaid
+        How often the same was concluded since the last time it was said.
+    """
+
+    rule: str
+    number: int
+    kind: Literal["fired", "refused", "suppressed", "unknown", "released"]
+    why: str
+    values: list[CauseData] = []
+    action: dict[str, JsonValue] | None = None
+    by: str | None = None
+    retry_ns: int | None = None
+    error: ErrorBody | None = None
+    unsaid: int = 0
+
+
 class AlarmData(Message):
     """``v1.alarm.``: something needs a person, or no longer does.
 
@@ -259,6 +344,8 @@ class HeartbeatData(Message):
         disk: nothing up to them is lost if the process dies, or if the power fails. ``null`` where no journal is kept.
     unrecorded
         Inputs that are missing because the journal has ended.
+    recording
+        The recording under way; ``null`` where none is.
     """
 
     state: str
@@ -273,6 +360,7 @@ class HeartbeatData(Message):
     recorded_seq: int | None = None
     durable_seq: int | None = None
     unrecorded: int = 0
+    recording: RecordingStatus | None = None
 
 
 __all__ = [
@@ -281,6 +369,8 @@ __all__ = [
     "LOG_TOPIC",
     "STATE_TOPIC",
     "AlarmData",
+    "CauseData",
+    "DecisionData",
     "FrameData",
     "HeartbeatData",
     "LogData",
@@ -288,6 +378,7 @@ __all__ = [
     "PartData",
     "StateData",
     "TaskData",
+    "decision_topic",
     "frame_topic",
     "measure_topic",
     "task_topic",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import JsonValue
+
 from microscoped.daemon.protocol.envelope import Message
 
 
@@ -348,6 +350,68 @@ class EngineStatus(Message):
     skipped: int
 
 
+class RecordingStatus(Message):
+    """A recording, or how the last one ended.
+
+    Parameters
+    ----------
+    state
+        ``starting`` until its folder is made; then ``recording``; ``ending`` while what waits is written; ``ended``.
+    folder
+        Where it is, on the daemon's computer.
+    pixels
+        Whether frames are recorded, or inputs and decisions alone.
+    recorded_seq
+        Number of the last input of the loop that is on the disk with all frames before it: nothing up to it is lost if
+        the process dies or the power fails. 0: none yet.
+    waiting
+        Inputs that wait for the disk.
+    frames, skipped
+        Frames in it, and frames that came and are not.
+    detail
+        Why it has ended.
+    """
+
+    state: Literal["starting", "recording", "ending", "ended"]
+    folder: str
+    pixels: bool
+    recorded_seq: int = 0
+    waiting: int = 0
+    frames: int = 0
+    skipped: int = 0
+    detail: str = ""
+
+
+class RuleStatus(Message):
+    """A rule, and where it is.
+
+    Parameters
+    ----------
+    rule
+        As it was given, with all defaults.
+    phase
+        ``idle``: its condition does not hold, or that is not known; ``holding``: not long enough yet; ``due``:
+        something is in the way of firing; ``active``: it has fired, and what it fired for is not over. Before the
+        microscope is open rules do not watch, and it is ``idle``.
+    unknown
+        Whether it could not be told, at the last look, if the condition holds.
+    blocked
+        What is in the way, as ``by`` of a decision.
+    fired_ago_s
+        Seconds since it last fired; ``null``: never.
+    dose_ms_h
+        Light of its actions within the last hour, with what is set aside for one under way, in milliseconds of
+        exposure; only where a budget of light counts.
+    """
+
+    rule: dict[str, JsonValue]
+    phase: Literal["idle", "holding", "due", "active"] = "idle"
+    unknown: bool = False
+    blocked: str | None = None
+    fired_ago_s: float | None = None
+    dose_ms_h: float = 0.0
+
+
 __all__ = [
     "CameraFacts",
     "CameraInfoData",
@@ -359,6 +423,8 @@ __all__ = [
     "HologramFacts",
     "OpticsFacts",
     "PairFacts",
+    "RecordingStatus",
+    "RuleStatus",
     "StageFacts",
     "StageStatus",
 ]

@@ -25,7 +25,9 @@ from microscoped.daemon.protocol.params import (
     FrameGetParams,
     LeaseParams,
     MoveParams,
+    RecordStartParams,
     ReleaseParams,
+    RulesSetParams,
     SnapshotParams,
     TaskCancelParams,
     TaskGetParams,
@@ -41,6 +43,8 @@ from microscoped.daemon.protocol.results import (
     LeaseResult,
     PingResult,
     PositionResult,
+    RecordResult,
+    RulesResult,
     SnapshotResult,
     StateResult,
     StatusResult,
@@ -77,6 +81,8 @@ class OpClass(StrEnum):
     MOVE = "move"
     CANCEL = "cancel"
     LEASE = "lease"
+    RECORD = "record"
+    RULES = "rules"
     SHUTDOWN = "shutdown"
 
 
@@ -164,6 +170,17 @@ OPS: dict[str, Op] = {
             other_outcomes=(("what: hologram", CalibrateHologramOutcome),),
         ),
         Op("calibrate.next", "Go on in the next field, or place", CalibrateNextParams, Empty, OpClass.MOVE),
+        Op(
+            "record.start",
+            "Record all that happens from now on, with the frames",
+            RecordStartParams,
+            RecordResult,
+            OpClass.RECORD,
+        ),
+        Op("record.stop", "End the recording", Empty, RecordResult, OpClass.RECORD),
+        Op("rules.set", "Decide by these rules from now on", RulesSetParams, RulesResult, OpClass.RULES, dry_run=True),
+        Op("rules.list", "The rules, and where each is", Empty, RulesResult, OpClass.READ),
+        Op("rules.clear", "Decide by no rules any more", Empty, RulesResult, OpClass.RULES),
         Op("task.get", "One task, now or when it has ended", TaskGetParams, TaskResult, OpClass.READ),
         Op("task.list", "All tasks", Empty, TaskListResult, OpClass.READ),
         Op("task.cancel", "End a task early", TaskCancelParams, TaskResult, OpClass.CANCEL),
@@ -200,7 +217,11 @@ __all__ = [
     "OpClass",
     "PingResult",
     "PositionResult",
+    "RecordResult",
+    "RecordStartParams",
     "ReleaseParams",
+    "RulesResult",
+    "RulesSetParams",
     "Scope",
     "SnapOutcome",
     "SnapshotParams",

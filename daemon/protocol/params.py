@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StrictBool, StrictFloat, StrictInt, model_validator
+from pydantic import Field, JsonValue, StrictBool, StrictFloat, StrictInt, model_validator
 
 from microscoped.daemon.protocol.envelope import Message
 
@@ -280,6 +280,43 @@ class ReleaseParams(Message):
     token: Name
 
 
+FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]([A-Za-z0-9_. -]{0,98}[A-Za-z0-9_-])?$")]
+
+
+class RecordStartParams(Message):
+    """Parameters of ``record.start``.
+
+    Parameters
+    ----------
+    folder
+        Name of the recording's own folder below the configured one (``record.folder``): letters, digits, ``_``, ``-``,
+        ``.`` and spaces. It must not exist yet. By default made of the time.
+    pixels
+        Whether frames are recorded, or inputs and decisions alone; by default as configured (``record.pixels``).
+    """
+
+    folder: FolderName | None = None
+    pixels: StrictBool | None = None
+
+
+class RulesSetParams(Message):
+    """Parameters of ``rules.set``: all rules from now on; those that there were are replaced.
+
+    A rule that keeps its name keeps its cool-down and what it has spent of its budgets.
+
+    Parameters
+    ----------
+    rules
+        The rules, as in the configuration (``docs/rules.md``).
+    dose_ms_per_h
+        How much light the specimen may get within any hour, in milliseconds of exposure, before rules stop adding to
+        it; by default that is not bounded.
+    """
+
+    rules: Annotated[list[dict[str, JsonValue]], Field(max_length=64)]
+    dose_ms_per_h: Annotated[Number, Field(gt=0, le=86_400_000)] | None = None
+
+
 class TaskGetParams(Message):
     """Parameters of ``task.get``.
 
@@ -318,7 +355,9 @@ __all__ = [
     "FrameGetParams",
     "LeaseParams",
     "MoveParams",
+    "RecordStartParams",
     "ReleaseParams",
+    "RulesSetParams",
     "SnapshotParams",
     "TaskCancelParams",
     "TaskGetParams",

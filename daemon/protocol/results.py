@@ -17,6 +17,8 @@ from microscoped.daemon.protocol.instrument import (
     FocusFacts,
     HologramFacts,
     OpticsFacts,
+    RecordingStatus,
+    RuleStatus,
     StageFacts,
     StageStatus,
 )
@@ -116,6 +118,8 @@ class StatusResult(Message):
         Tasks that have not ended.
     engines
         What each engine has done, by its name.
+    recording
+        The recording, or how the last one of this session ended; ``null`` where there was none.
     """
 
     state: str
@@ -125,6 +129,7 @@ class StatusResult(Message):
     camera: CameraStatus
     tasks: list[TaskData]
     engines: dict[str, EngineStatus]
+    recording: RecordingStatus | None = None
 
 
 class DescribeResult(Message):
@@ -296,6 +301,36 @@ class FrameResult(Message):
     frame: FrameData
 
 
+class RecordResult(Message):
+    """Result of ``record.start`` and ``record.stop``.
+
+    The answer comes when the recording's folder is made, or when the recording is on the disk as a whole. A disk that
+    takes longer than 5 s is not waited for: then the state says ``starting`` or ``ending``.
+
+    Parameters
+    ----------
+    recording
+        The recording.
+    """
+
+    recording: RecordingStatus
+
+
+class RulesResult(Message):
+    """Result of ``rules.set``, ``rules.list`` and ``rules.clear``: the rules as they are now.
+
+    Parameters
+    ----------
+    rules
+        All rules, in the order in which they are looked at.
+    dose_ms_per_h
+        As in ``rules.set``.
+    """
+
+    rules: list[RuleStatus]
+    dose_ms_per_h: float | None = None
+
+
 class TaskResult(Message):
     """Result of ``task.get`` and ``task.cancel``.
 
@@ -331,6 +366,8 @@ __all__ = [
     "LeaseResult",
     "PingResult",
     "PositionResult",
+    "RecordResult",
+    "RulesResult",
     "SnapshotResult",
     "StateResult",
     "StatusResult",

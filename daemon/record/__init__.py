@@ -9,7 +9,7 @@ from microscoped.daemon.record.errors import (
     StoreReadError,
     StoreWriteError,
 )
-from microscoped.daemon.record.frames import Layout
+from microscoped.daemon.record.frames import Layout, prepare
 from microscoped.daemon.record.journal import Facts, Journal, data_folder
 from microscoped.daemon.record.lines import Ending, Entry, Header, PixelNote, TornTail
 from microscoped.daemon.record.place import Place
@@ -17,14 +17,9 @@ from microscoped.daemon.record.reader import journal_files, read_journal
 from microscoped.daemon.record.recompute import Recomputation, Recomputed, Tolerance
 from microscoped.daemon.record.recorded import Recorded, RecordedFrame, Repair, Verification, repair
 from microscoped.daemon.record.recorder import Recorder, RecorderSettings
-from microscoped.daemon.record.recording import (
-    FramesLeftOut,
-    Recording,
-    RecordingBegan,
-    RecordingEnded,
-    RecordingSettings,
-)
+from microscoped.daemon.record.recording import Recording, RecordingSettings
 from microscoped.daemon.record.replay import Difference, Replay, replay_journal
+from microscoped.daemon.record.trial import Trial, Tried, try_rules
 
 __all__ = [
     "Difference",
@@ -34,7 +29,6 @@ __all__ = [
     "FrameDamagedError",
     "FrameMissingError",
     "FramesError",
-    "FramesLeftOut",
     "Header",
     "Journal",
     "JournalError",
@@ -49,8 +43,6 @@ __all__ = [
     "Recorder",
     "RecorderSettings",
     "Recording",
-    "RecordingBegan",
-    "RecordingEnded",
     "RecordingSettings",
     "Repair",
     "Replay",
@@ -58,10 +50,14 @@ __all__ = [
     "StoreWriteError",
     "Tolerance",
     "TornTail",
+    "Trial",
+    "Tried",
     "Verification",
     "data_folder",
     "journal_files",
+    "prepare",
     "read_journal",
     "repair",
     "replay_journal",
+    "try_rules",
 ]

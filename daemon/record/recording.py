@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
 
-from microscoped.daemon.core.inputs import FrameAdmitted
+from microscoped.daemon.core.inputs import FrameAdmitted, FramesLeftOut, RecordingBegan, RecordingEnded
 from microscoped.daemon.record import codec
 from microscoped.daemon.record.errors import FramesError, LayoutError
 from microscoped.daemon.record.frames import Compression, FrameShape, FrameStore, FrameTable, Layout, prepare
@@ -71,45 +71,6 @@ class RecordingSettings:
     most_waiting_mb: float = 256.0
     most_waiting: int = 4_096
     reserve_mb: float = 100.0
-
-
-@dataclass(frozen=True, slots=True)
-class RecordingBegan:
-    """The folder is made; what came since the request is in it."""
-
-    folder: str
-
-
-@dataclass(frozen=True, slots=True)
-class FramesLeftOut:
-    """From this frame on frames are not recorded, until the disk keeps up again; the loop goes on."""
-
-    frame: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class RecordingEnded:
-    """The recording has ended.
-
-    Parameters
-    ----------
-    folder, detail
-        Which one, and why.
-    failed
-        Whether it ended though nobody asked: an alarm.
-    last
-        Number of the last input in it; all to there are on the disk.
-    frames, skipped
-        Frames in it, and frames that came and are not.
-    """
-
-    folder: str
-    detail: str
-    failed: bool
-    last: int
-    frames: int
-    skipped: int
 
 
 News: TypeAlias = RecordingBegan | FramesLeftOut | RecordingEnded
@@ -439,10 +400,7 @@ def _told(error: Exception) -> str:
 __all__ = [
     "CONFIG",
     "FRAMES",
-    "FramesLeftOut",
     "News",
     "Recording",
-    "RecordingBegan",
-    "RecordingEnded",
     "RecordingSettings",
 ]

@@ -14,6 +14,7 @@ from microscoped.daemon.rules.actions import (
     RecordAction,
     dose_ms,
 )
+from microscoped.daemon.rules.doable import undoable
 from microscoped.daemon.rules.engine import adopt, begin, next_wake_ns, step
 from microscoped.daemon.rules.errors import (
     BadRulesError,
@@ -28,7 +29,7 @@ from microscoped.daemon.rules.errors import (
 )
 from microscoped.daemon.rules.language import STANDARD, Catalogue, Expression, parse
 from microscoped.daemon.rules.model import Budget, Rule, RuleSet
-from microscoped.daemon.rules.over import evaluate_over
+from microscoped.daemon.rules.over import evaluate, evaluate_over
 from microscoped.daemon.rules.program import CompiledRule, Program, compile_rules, read_rules
 from microscoped.daemon.rules.state import (
     ActionEnded,
@@ -86,9 +87,11 @@ __all__ = [
     "begin",
     "compile_rules",
     "dose_ms",
+    "evaluate",
     "evaluate_over",
     "next_wake_ns",
     "parse",
     "read_rules",
     "step",
+    "undoable",
 ]

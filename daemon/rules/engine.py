@@ -51,8 +51,13 @@ def adopt(program: Program, state: RulesState, now_ns: int) -> RulesState:
     """Return what is known when the rules have been changed.
 
     A rule that keeps its name keeps its cool-down and what it has spent; its condition is looked at anew. Windows that
-    are still needed stay.
+    are still needed stay. Light of rules that are gone counts as anybody's.
     """
+    names = {rule.name for rule in program.rules}
+    light = state.light.slots
+    for name, view in sorted(state.rules.items()):
+        for charge in () if name in names else trim(view, now_ns).charges:
+            light = add_number(light, max(now_ns, state.now_ns), charge.dose_ms, HOUR_NS)
     kept = {
         name: replace(view, phase=Phase.IDLE, since_ns=now_ns, blocked=None, retry_ns=None, unknown=False, said={})
         for name, view in state.rules.items()
@@ -67,6 +72,7 @@ def adopt(program: Program, state: RulesState, now_ns: int) -> RulesState:
         tallies={key: state.tallies.get(key, Tallies(now_ns)) for key in _tallied(program)},
         tracks={key: value for key, value in state.tracks.items() if key in series},
         rules={rule.name: kept.get(rule.name, fresh) for rule in program.rules},
+        light=Numbers(light),
     )
 
 

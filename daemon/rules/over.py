@@ -7,20 +7,17 @@ from typing import TYPE_CHECKING
 from microscoped.daemon.rules.engine import begin, next_wake_ns, step
 from microscoped.daemon.rules.errors import OrderError
 from microscoped.daemon.rules.program import Program, compile_rules
-from microscoped.daemon.rules.state import ActionEnded, DecisionKind, TimePassed
+from microscoped.daemon.rules.state import ActionEnded, DecisionKind, Measurement, TimePassed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from microscoped.daemon.rules.model import RuleSet
-    from microscoped.daemon.rules.state import Decision, Measurement, RulesInput, RulesState
+    from microscoped.daemon.rules.state import Decision, RulesInput, RulesState
 
 
 def evaluate_over(rules: RuleSet | Program, measurements: Iterable[Measurement]) -> list[Decision]:
-    """Return what rules decide upon measurements, with the timers that they would have set in between.
-
-    Nothing is done: actions end as they begin, having given all the light that was set aside for them. The rules begin
-    to watch when the first measurement was heard.
+    """Return what rules decide upon measurements; see `evaluate`.
 
     Parameters
     ----------
@@ -31,10 +28,31 @@ def evaluate_over(rules: RuleSet | Program, measurements: Iterable[Measurement])
 
     Raises
     ------
+    BadRulesError, OrderError
+        As of `evaluate`.
+    """
+    return evaluate(rules, ((measured, measured.heard_ns) for measured in measurements))
+
+
+def evaluate(rules: RuleSet | Program, heard: Iterable[tuple[RulesInput, int]]) -> list[Decision]:
+    """Return what rules decide upon what was heard, with the timers that they would have set in between.
+
+    Nothing is done: actions end as they begin, having given all the light that was set aside for them. The rules begin
+    to watch when the first input was heard.
+
+    Parameters
+    ----------
+    rules
+        Rules, or rules made ready.
+    heard
+        What was heard, and when, in that order.
+
+    Raises
+    ------
     BadRulesError
         The rules cannot be used.
     OrderError
-        A measurement was heard before the one that stands before it.
+        Something was heard before what stands before it.
     """
     program = rules if isinstance(rules, Program) else compile_rules(rules)
     state: RulesState | None = None
@@ -48,19 +66,19 @@ def evaluate_over(rules: RuleSet | Program, measurements: Iterable[Measurement])
                 state = hear(state, ActionEnded(decision.number), now_ns)
         return state
 
-    for measured in measurements:
-        now_ns = measured.heard_ns
+    for one, now_ns in heard:
         if state is None:
             state = begin(program, now_ns)
         if now_ns < state.now_ns:
+            what = f"measurement {one.id}" if isinstance(one, Measurement) else type(one).__name__
             raise OrderError(
-                f"measurement {measured.id}: heard_ns {now_ns} lies before {state.now_ns}, that of the one before it; "
+                f"{what}: heard_ns {now_ns} lies before {state.now_ns}, that of the one before it; "
                 "give them in the order in which they were heard"
             )
         while (wake_ns := next_wake_ns(program, state)) is not None and wake_ns < now_ns:
             state = hear(state, TimePassed(), wake_ns)
-        state = hear(state, measured, now_ns)
+        state = hear(state, one, now_ns)
     return decisions
 
 
-__all__ = ["evaluate_over"]
+__all__ = ["evaluate", "evaluate_over"]

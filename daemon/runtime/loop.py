@@ -43,6 +43,8 @@ MOST_PER_TURN = 64
 CONTROL_PER_TURN = 16
 """Messages of clients handled in one turn. ZeroMQ serves all clients by turns: a flood of one delays no other."""
 HEARTBEAT_NS = 1_000_000_000
+FILM_END_S = 5.0
+"""How long the end may wait for the disk of a recording."""
 IDLE_TURN_NS = 100_000_000
 """The loop turns at least so often, so that a stall of the whole process shows as lag."""
 FRAMES_WAITING = 32
@@ -81,6 +83,55 @@ class Keeper(Protocol):
         ...
 
 
+class Film(Protocol):
+    """Makes one recording (see `microscoped.daemon.record.Recording`)."""
+
+    @property
+    def recorded_seq(self) -> int:
+        """Number of the last input that is on the disk with all frames before it; 0: none."""
+        ...
+
+    @property
+    def frames(self) -> int:
+        """Frames that are on the disk."""
+        ...
+
+    @property
+    def skipped(self) -> int:
+        """Frames that came and are not recorded."""
+        ...
+
+    def waiting(self) -> int:
+        """How many inputs wait to be written."""
+        ...
+
+    def start(self) -> None:
+        """Begin."""
+        ...
+
+    def record(
+        self, heard: Input, now: Now, effects: tuple[Effect, ...], state: State, pixels: Pixels | None = None
+    ) -> None:
+        """Take over an input, with its pixels where it is a frame; never waits."""
+        ...
+
+    def end(self, reason: str) -> None:
+        """Write what waits, and end; returns at once, and `RecordingEnded` follows."""
+        ...
+
+    def close(self, timeout_s: float) -> bool:
+        """End, and wait for it; return whether that was done in time."""
+        ...
+
+
+class Studio(Protocol):
+    """Makes recordings."""
+
+    def __call__(self, wanted: to_do.StartRecording, state: State, after: int, post: Callable[[Input], None]) -> Film:
+        """Return a recording that has not begun yet, of the inputs after one; `post` hears what becomes of it."""
+        ...
+
+
 class Loop:
     """One life of the daemon.
 
@@ -98,6 +149,8 @@ class Loop:
         Sees every input and what was done about it, on the loop's thread.
     journal
         Writes them down.
+    studio
+        Makes recordings.
     """
 
     def __init__(
@@ -112,12 +165,15 @@ class Loop:
         clock: Clock,
         watch: Watcher | None = None,
         journal: Keeper | None = None,
+        studio: Studio | None = None,
     ) -> None:
         self._state = state
         self._sockets = sockets
         self._clock = clock
         self._watch = watch
         self._journal = journal
+        self._studio = studio
+        self._film: Film | None = None
         self._mail: Mailbox[Item] = Mailbox(context, clock)
         self._hardware = HardwareThread(microscope, hardware, self._from_hardware, clock)
         self._engines = EngineThread(engines, self._mail.post, clock)
@@ -173,6 +229,8 @@ class Loop:
         finally:
             self._hardware.close()
             ended = self._hardware.join(5.0) and self._engines.close(5.0)
+            if self._film is not None and not self._film.close(FILM_END_S):
+                log.error("the disk hangs; the process ends without the end of its recording")
             self._mail.close()
         if not ended:
             log.error("a driver or an engine hangs; the process ends without it")
@@ -235,6 +293,8 @@ class Loop:
                 self._camera = item.camera
             case heard_of.LogWritten():
                 self._log_feed.taken()
+            case heard_of.RecordingEnded():
+                self._film = None
             case MeasuredWithParts():
                 self._parts = item.parts
                 return item.ended
@@ -246,7 +306,10 @@ class Loop:
         lags_ms = np.asarray(self._lags_ns or [0], float) / 1e6
         self._lags_ns.clear()
         p50, p99 = np.percentile(lags_ms, (50, 99))
-        journal = self._journal
+        journal, film = self._journal, self._film
+        progress: heard_of.RecordingProgress | None = None
+        if film is not None:
+            progress = heard_of.RecordingProgress(film.recorded_seq, film.waiting(), film.frames, film.skipped)
         return heard_of.HeartbeatDue(
             loop_lag_ms={"p50": float(p50), "p99": float(p99), "max": float(lags_ms.max())},
             queues={
@@ -260,6 +323,7 @@ class Loop:
             durable_seq=journal.durable_seq if journal else None,
             unrecorded=journal.unrecorded if journal else 0,
             disk_free_mb=journal.disk_free_mb if journal else None,
+            recording=progress,
             hardware_silent_ms=self._hardware.silent_ns() / 1e6,
         )
 
@@ -276,6 +340,10 @@ class Loop:
             if self._journal is not None:
                 self._journal.record(heard, now, (), self._state)  # a replay will fail in the same way
             raise
+        if self._film is not None:
+            # Before the effects: one of them may drop the pixels, another one end the recording.
+            pixels = self._pixels.get(heard.frame.frame) if isinstance(heard, heard_of.FrameAdmitted) else None
+            self._film.record(heard, now, effects, self._state, pixels)
         for effect in effects:
             self._perform(effect)
         self._parts = ()
@@ -321,10 +389,23 @@ class Loop:
                 self._timers.set(effect.timer, effect.due_ns)
             case to_do.ClearTimer():
                 self._timers.clear(effect.timer)
+            case to_do.StartRecording():
+                self._record(effect)
+            case to_do.StopRecording():
+                if self._film is not None:
+                    self._film.end(effect.reason)
             case to_do.CloseHardware():
                 self._hardware.close()
             case to_do.Exit():
                 self._exit = effect.code
+
+    def _record(self, wanted: to_do.StartRecording) -> None:
+        if self._studio is None:
+            detail = "this daemon was put together without recordings"
+            self._local.append(heard_of.RecordingEnded(wanted.name, detail, True, 0, 0, 0))
+            return
+        self._film = self._studio(wanted, self._state, self._number, self._mail.post)
+        self._film.start()
 
 
 def _contiguous(pixels: Pixels) -> Pixels:

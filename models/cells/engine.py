@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 DIGITS: Final = 4
 """Behind the point, of numbers of single cells in JSON."""
-OPTIONS: Final = ("bit_depth", "exposure_start_ns", "pixel_size_um")
+OPTIONS: Final = ("bit_depth", "columns", "exposure_start_ns", "pixel_size_um")
 
 
 class CellReader(Protocol):
@@ -180,7 +180,8 @@ class CellsEngine:
             One frame.
         options
             ``pixel_size_um``: size of its pixels in the specimen, binning included; ``bit_depth``: its significant
-            bits; ``exposure_start_ns``: when it was exposed. Without the last its cells are not linked.
+            bits; ``exposure_start_ns``: when it was exposed: without it cells are not linked; ``columns``: columns of
+            the table that stand in the values, too, beside those of the settings.
 
         Returns
         -------
@@ -206,7 +207,11 @@ class CellsEngine:
             raise ValueError(f"{', '.join(sorted(unknown))}: no such option; there are {', '.join(OPTIONS)}")
         start_ns = options.get("exposure_start_ns")
         time_s = None if start_ns is None else start_ns / 1e9
+        wanted = {*self._settings.told, *options.get("columns", ())}
+        if wanted - set(COLUMNS):
+            raise ValueError(f"columns {sorted(wanted - set(COLUMNS))}: a table has {', '.join(COLUMNS)}")
         found = self.read(frames[0], options.get("pixel_size_um"), options.get("bit_depth"), time_s)
+        found = replace(found, told=tuple(name for name in COLUMNS if name in wanted))
         return Measurement(found.values(), found.parts())
 
     def read(

@@ -92,6 +92,11 @@ class HologramEngine:
         self._settings = settings or self._settings
         self._reconstructor = None
 
+    @property
+    def network_sha256(self) -> str:
+        """SHA-256 of the network's weights; empty without a network."""
+        return "" if self._network is None else self._network.sha256
+
     def measure(self, frames: Sequence[NDArray[Any]], options: Mapping[str, Any]) -> Mapping[str, Any]:
         """Measure a hologram.
 

@@ -139,6 +139,7 @@ def test_the_state_table_is_obeyed(mode: Mode, op: str) -> None:
         "stage.release": {"token": "none"},
         "focus.hold": {"every_s": 10},
         "calibrate.next": {"task": "none"},
+        "rules.set": {"rules": []},
     }.get(op, {})
     verdict = TABLE[mode][OPS[op].op_class]
     effects = world.ask(op, **params)

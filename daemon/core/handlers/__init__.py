@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from microscoped.daemon.core.handlers import calibrate, camera, focus, hold, lease, session, stage, tasks
+from microscoped.daemon.core.handlers import calibrate, camera, focus, hold, lease, record, rules, session, stage, tasks
 from microscoped.daemon.core.turn import Ask, Turn
 
 Handler: TypeAlias = Callable[[Turn, Ask], None]
@@ -34,6 +34,11 @@ HANDLERS: Mapping[str, Handler] = {
     "focus.release": hold.release,
     "calibrate.run": calibrate.run,
     "calibrate.next": calibrate.next_field,
+    "record.start": record.start,
+    "record.stop": record.stop,
+    "rules.set": rules.replace_all,
+    "rules.list": rules.list_all,
+    "rules.clear": rules.clear,
     "task.get": tasks.get,
     "task.list": tasks.list_all,
     "task.cancel": tasks.cancel,

@@ -115,12 +115,7 @@ def add_streamed(turn: Turn, frame: FrameData) -> None:
 def configure(turn: Turn, ask: Ask) -> None:
     """Change camera settings."""
     params: CameraSetParams = ask.params
-    if turn.state.claim is not None and turn.state.claim.op.startswith("focus."):
-        raise RefusedError(
-            ErrorCode.BUSY,
-            f"{turn.state.claim.op} (task {turn.state.claim.task}) needs the camera as it is; wait or cancel it",
-            {"holder": turn.state.claim.op, "task": turn.state.claim.task},
-        )
+    check_free(turn)
     change = CameraSettings(**params.model_dump())
     turn.submit(
         lambda command: Configure(id=command, change=change, not_after_ns=ask.not_after_ns),
@@ -128,6 +123,22 @@ def configure(turn: Turn, ask: Ask) -> None:
         own_time_s=1 + snap_time_s(turn),
         reply=ask.to,
     )
+
+
+def check_free(turn: Turn) -> None:
+    """See that nobody needs the camera as it is.
+
+    Raises
+    ------
+    RefusedError
+        Code ``busy``: somebody focuses.
+    """
+    if turn.state.claim is not None and turn.state.claim.op.startswith("focus."):
+        raise RefusedError(
+            ErrorCode.BUSY,
+            f"{turn.state.claim.op} (task {turn.state.claim.task}) needs the camera as it is; wait or cancel it",
+            {"holder": turn.state.claim.op, "task": turn.state.claim.task},
+        )
 
 
 def stream_at_start(turn: Turn) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from microscoped.daemon.core.handlers import rules
 from microscoped.daemon.core.handlers.camera import pixel_size_um
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ def options_of(turn: Turn, frame: FrameData) -> dict[str, JsonValue]:
     """Return what the engine must know of a frame."""
     known = turn.state.settings.cells
     options: dict[str, JsonValue] = {"bit_depth": frame.bit_depth, "exposure_start_ns": frame.exposure_start_ns}
+    told = rules.columns(turn, ENGINE)
+    if told:
+        options["columns"] = told
     size_um = pixel_size_um(turn, known.pixel_size_um if known else None)
     return options if size_um is None else {**options, "pixel_size_um": size_um}
 

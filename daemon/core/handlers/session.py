@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from microscoped.daemon.core.effects import AllowMotion, ClearTimer, CloseHardware, HaltStage, SetTimer
-from microscoped.daemon.core.handlers import camera
+from microscoped.daemon.core.handlers import camera, record
 from microscoped.daemon.core.modes import Mode
 from microscoped.daemon.core.state import Outcome, StopWait
 from microscoped.daemon.core.turn import KEPT_EVENTS, KEPT_TOPICS, task_data
@@ -108,6 +108,7 @@ def status(turn: Turn, ask: Ask) -> None:
                 name: EngineStatus(measured=engine.measured, skipped=engine.skipped)
                 for name, engine in state.engines.items()
             },
+            recording=record.status_of(state.recording),
         ),
     )
 

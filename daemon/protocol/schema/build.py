@@ -14,6 +14,8 @@ from microscoped.daemon.protocol.envelope import VERSION, Event, Reply, Request
 from microscoped.daemon.protocol.errors import RETRYABLE, TITLES, ErrorBody, ErrorCode
 from microscoped.daemon.protocol.events import (
     AlarmData,
+    CauseData,
+    DecisionData,
     FrameData,
     HeartbeatData,
     LogData,
@@ -33,6 +35,8 @@ from microscoped.daemon.protocol.instrument import (
     HologramFacts,
     OpticsFacts,
     PairFacts,
+    RecordingStatus,
+    RuleStatus,
     StageFacts,
     StageStatus,
 )
@@ -49,12 +53,13 @@ if TYPE_CHECKING:
 Node: TypeAlias = "dict[str, Any]"
 
 TOPICS: dict[str, tuple[Model, str]] = {
-    "v1.state.": (StateData, "Whenever the daemon's state, the resting stage, the stream or the lease changes"),
+    "v1.state.": (StateData, "Whenever the daemon's state, the resting stage, stream, lease or recording changes"),
     "v1.frame.<camera>.": (FrameData, "Each frame's header; its pixels go over the socket `frames`"),
     "v1.measure.<engine>.": (
         MeasureData,
         "Each measurement, and each frame that an engine skipped; with its binary parts, if any, over `frames`, too",
     ),
+    "v1.decision.<rule>.": (DecisionData, "What a rule concludes, and what becomes of its action"),
     "v1.task.<task>.": (TaskData, "Beginning, progress and end of a task"),
     "v1.alarm.": (AlarmData, "Something needs a person, or no longer does"),
     "v1.log.": (LogData, "Warnings and errors as they are written to the log"),
@@ -67,6 +72,7 @@ PARTS: tuple[Model, ...] = (
     CameraInfoData,
     CameraSettingsData,
     CameraStatus,
+    CauseData,
     CellsFacts,
     EngineStatus,
     FocusFacts,
@@ -76,6 +82,8 @@ PARTS: tuple[Model, ...] = (
     PairData,
     PairFacts,
     PartData,
+    RecordingStatus,
+    RuleStatus,
     StageFacts,
     StageStatus,
 )

@@ -9,8 +9,9 @@ import numpy as np
 
 from microscoped.daemon.core import effects as to_do
 from microscoped.daemon.core import inputs as heard_of
+from microscoped.daemon.core.inputs import RecordingEnded
 from microscoped.daemon.protocol.events import FrameData
-from microscoped.daemon.record import Facts, Layout, Recording, RecordingEnded, RecordingSettings
+from microscoped.daemon.record import Facts, Layout, Recording, RecordingSettings
 from microscoped.drivers.protocols import CameraInfo, CameraSettings, FocusDirection
 from microscoped.models.sharpness import SharpnessEngine
 from tests.daemon.record.conftest import CONFIG, World

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from microscoped.daemon.core.inputs import RecordingEnded
 from microscoped.daemon.protocol.alarms import GUIDE, AlarmCode
-from microscoped.daemon.record import Entry, Recorded, RecordingEnded, TornTail, read_journal, replay_journal
+from microscoped.daemon.record import Entry, Recorded, TornTail, read_journal, replay_journal
 from tests.daemon.record.recording_world import Scene
 
 if TYPE_CHECKING:

@@ -14,17 +14,16 @@ import pytest
 import yaml
 
 from microscoped.daemon.core import inputs as heard_of
+from microscoped.daemon.core.inputs import FramesLeftOut, RecordingBegan
 from microscoped.daemon.record import (
     Ending,
     Entry,
     FrameDamagedError,
     FrameMissingError,
-    FramesLeftOut,
     Header,
     JournalError,
     Layout,
     Recorded,
-    RecordingBegan,
     StoreWriteError,
     TornTail,
     read_journal,
