@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from contextlib import contextmanager, suppress
@@ -361,9 +362,11 @@ class Scope:
         if self._lease is not None:
             message["lease"] = self._lease["token"]
         until = time.monotonic() + self.timeout_s + wait_s
-        # A connection that the daemon has hung up on takes nothing more: sending would wait for ever.
+        # A connection that the daemon has hung up on takes nothing more, and it may hang up between these two lines:
+        # sending would wait for ever.
         if self._control.poll(int(1000 * self.timeout_s), zmq.POLLOUT):
-            self._control.send(dumps(message))
+            with contextlib.suppress(zmq.Again):
+                self._control.send(dumps(message), zmq.NOBLOCK)
         while self._control.poll(max(0, int(1000 * (until - time.monotonic())))):
             payload, *pixels = self._control.recv_multipart()
             reply = read_reply(payload)
