@@ -27,7 +27,6 @@ where a target is missed, or none could be judged.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import sys
@@ -38,8 +37,8 @@ from _cells_compared import compare, fields_of
 from _cells_frame import frame_rows
 from _cells_methods import DEGRADED, NETWORKS, OPENVINO, PAPER, VARIANTS, baselines, networks
 from _cells_report import CLEAN_SET, LEAST_DETECTED, WORST_SET, judge, missed, tables
-from _figures import plain
 from _hologram_peers import threads_at_most
+from _kept import keep, processor
 from rich.console import Console
 
 from microscoped.models.registry import WEIGHTS
@@ -56,7 +55,7 @@ def main() -> int:
     if os.environ.get("OMP_NUM_THREADS") != str(arguments.threads):
         sys.stderr.write(f"OMP_NUM_THREADS is not {arguments.threads}: linear algebra may use another number\n")
     figures: dict[str, Any] = {
-        "machine": {"processor": _processor(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "machine": {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()},
         "threads": arguments.threads,
     }
     with threads_at_most(arguments.threads):
@@ -65,7 +64,7 @@ def main() -> int:
                 sys.stderr.write(f"{name} …\n")
                 figures[name] = ROW[name](arguments)
                 figures["targets"] = judge(figures)
-                _keep(arguments.json, figures)
+                keep(arguments.json, figures)
     tables(figures, Console(width=240, highlight=False))
     return 1 if missed(figures["targets"]) else 0
 
@@ -137,24 +136,6 @@ ROW = {"fields": _fields, "densities": _densities, "frame": _frame, "reference":
 def _weights(arguments: argparse.Namespace) -> Path:
     path: Path = (arguments.weights or WEIGHTS) / f"{NETWORKS[DEGRADED]}.onnx"
     return path
-
-
-def _processor() -> str:
-    path = Path("/proc/cpuinfo")
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _keep(path: Path | None, figures: dict[str, Any]) -> None:
-    """Write the figures so far, whole or not at all."""
-    if path is None:
-        return
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(plain(figures), indent=1), encoding="utf-8")
-    part.replace(path)
 
 
 if __name__ == "__main__":

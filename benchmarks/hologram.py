@@ -32,14 +32,12 @@ The peers are of the extra ``bench``; where one is absent its rows say so. The e
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from _figures import plain
 from _hologram_distance import DEFAULT, agreement_rows, distance_rows, distancers
 from _hologram_filter import filter_rows
 from _hologram_frames import frames
@@ -47,6 +45,7 @@ from _hologram_live import live
 from _hologram_ours import open_network
 from _hologram_peers import threads_at_most, versions
 from _hologram_report import judge, tables
+from _kept import keep, processor
 from rich.console import Console
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ def main() -> int:
     if os.environ.get("OMP_NUM_THREADS") != str(arguments.threads):
         sys.stderr.write(f"OMP_NUM_THREADS is not {arguments.threads}: linear algebra may use another number\n")
     figures: dict[str, Any] = {
-        "machine": {"processor": _processor(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "machine": {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()},
         "threads": arguments.threads,
         "versions": versions(),
     }
@@ -82,7 +81,7 @@ def main() -> int:
             if name in arguments.rows:
                 figures[name] = _row(name, arguments, network, figures["weights"])
                 figures["targets"] = judge(figures)
-                _keep(arguments.json, figures)
+                keep(arguments.json, figures)
     tables(figures, Console(width=200, highlight=False))
     return 1 if any(target["met"] is False for target in figures["targets"]) else 0
 
@@ -135,24 +134,6 @@ def _dealt(shown: list[Any]) -> list[Any]:
 def _progress(number: int) -> None:
     if number % 50 == 0:
         sys.stderr.write(f"  round {number}\n")
-
-
-def _processor() -> str:
-    path = Path("/proc/cpuinfo")
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _keep(path: Path | None, figures: dict[str, Any]) -> None:
-    """Write the figures so far, whole or not at all."""
-    if path is None:
-        return
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(plain(figures), indent=1), encoding="utf-8")
-    part.replace(path)
 
 
 if __name__ == "__main__":

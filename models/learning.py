@@ -83,6 +83,13 @@ class Recipe:
         return self.peak_rate * 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
 
 
+def device_of(asked: str) -> str:
+    """Return the device to train on: what was asked for, or for ``auto`` CUDA where torch finds it."""
+    if asked != "auto":
+        return asked
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def estimate_loss(estimate: Tensor, log_error: Tensor, label: Tensor, recipe: Recipe) -> Tensor:
     """Return the loss of an estimate: Huber, and the likelihood of its error under a Laplace distribution."""
     error = estimate - label
@@ -149,6 +156,19 @@ class Learner(Generic[Network]):
             part,
         )
         os.replace(part, self.checkpoint)
+
+    def begin(self, *, resume: bool) -> None:
+        """Go on from the checkpoint, where there is one.
+
+        Raises
+        ------
+        ValueError
+            There is one, and nobody has asked to resume from it; or it holds another architecture.
+        """
+        if self.checkpoint.exists():
+            if not resume:
+                raise ValueError(f"{self.checkpoint} exists: resume from it, or choose another folder")
+            self.resume()
 
     def resume(self) -> None:
         """Go on from the checkpoint.
@@ -290,4 +310,14 @@ def training_facts(checkpoint: Path, data: Mapping[str, Any], network: nn.Module
     }
 
 
-__all__ = ["CHECKPOINT", "CURVE", "OPSET", "Learner", "Recipe", "estimate_loss", "to_onnx", "training_facts"]
+__all__ = [
+    "CHECKPOINT",
+    "CURVE",
+    "OPSET",
+    "Learner",
+    "Recipe",
+    "device_of",
+    "estimate_loss",
+    "to_onnx",
+    "training_facts",
+]

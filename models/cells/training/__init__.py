@@ -18,7 +18,7 @@ from microscoped.models.cells.training.evaluation import evaluate, interval_fact
 from microscoped.models.cells.training.exporting import export_checkpoint
 from microscoped.models.cells.training.learning import Learner, learn
 from microscoped.models.cells.training.network import Architecture
-from microscoped.models.learning import Recipe
+from microscoped.models.learning import Recipe, device_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,14 +83,8 @@ def train(options: TrainOptions) -> Path:
     flat = variant.architecture.kind == "flat"
     recipe = replace(FLAT_RECIPE if flat else RECIPE, seed=options.seed)
     recipe = replace(recipe, draws=options.draws if options.draws is not None else recipe.draws)
-    device = options.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    learner = Learner(options.folder, variant.architecture, recipe, device)
-    if learner.checkpoint.exists():
-        if not options.resume:
-            raise ValueError(f"{learner.checkpoint} exists: resume from it, or choose another folder")
-        learner.resume()
+    learner = Learner(options.folder, variant.architecture, recipe, device_of(options.device))
+    learner.begin(resume=options.resume)
     options.folder.mkdir(parents=True, exist_ok=True)
     (options.folder / VARIANT).write_text(json.dumps({"variant": name}), encoding="utf-8")
     quantities = tuple(Quantity(one) for one in variant.architecture.quantities)

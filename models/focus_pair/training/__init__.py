@@ -29,6 +29,7 @@ from microscoped.models.focus_pair.training.statistics import (
     summary,
     with_lines,
 )
+from microscoped.models.learning import device_of
 from microscoped.models.runtimes import load_artefact
 
 if TYPE_CHECKING:
@@ -58,14 +59,8 @@ def train(options: TrainOptions) -> Path:
         raise ValueError(f"variant {options.variant!r}: there are {', '.join(VARIANTS)}")
     recipe = Recipe(seed=options.seed)
     recipe = replace(recipe, draws=options.draws if options.draws is not None else recipe.draws)
-    device = options.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    learner = Learner(options.folder, VARIANTS[options.variant or "pair"], recipe, device)
-    if learner.checkpoint.exists():
-        if not options.resume:
-            raise ValueError(f"{learner.checkpoint} exists: resume from it, or choose another folder")
-        learner.resume()
+    learner = Learner(options.folder, VARIANTS[options.variant or "pair"], recipe, device_of(options.device))
+    learner.begin(resume=options.resume)
     fields = options.folder / "fields"
     count = min(MOST_FIELDS, max(8, math.ceil(recipe.draws / DRAWS_PER_FIELD)))
     with Renderers(fields, options.seed, count, options.processes) as renderers:

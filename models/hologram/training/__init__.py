@@ -16,7 +16,7 @@ from microscoped.models.hologram.training.evaluation import evaluate
 from microscoped.models.hologram.training.exporting import export_checkpoint
 from microscoped.models.hologram.training.learning import Learner, learn
 from microscoped.models.hologram.training.network import Architecture
-from microscoped.models.learning import Recipe
+from microscoped.models.learning import Recipe, device_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,14 +72,8 @@ def train(options: TrainOptions) -> Path:
     variant = VARIANTS[name]
     recipe = replace(RECIPE, seed=options.seed)
     recipe = replace(recipe, draws=options.draws if options.draws is not None else recipe.draws)
-    device = options.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    learner = Learner(options.folder, variant.architecture, recipe, device)
-    if learner.checkpoint.exists():
-        if not options.resume:
-            raise ValueError(f"{learner.checkpoint} exists: resume from it, or choose another folder")
-        learner.resume()
+    learner = Learner(options.folder, variant.architecture, recipe, device_of(options.device))
+    learner.begin(resume=options.resume)
     options.folder.mkdir(parents=True, exist_ok=True)
     (options.folder / VARIANT).write_text(json.dumps({"variant": name}), encoding="utf-8")
     raw = variant.architecture.reads == "hologram"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from microscoped.models.learning import Recipe
+from microscoped.models.learning import Recipe, device_of
 from microscoped.models.lensfree.training.evaluation import evaluate
 from microscoped.models.lensfree.training.exporting import export_checkpoint
 from microscoped.models.lensfree.training.learning import Learner, Patches, learn
@@ -97,14 +97,8 @@ def train(options: TrainOptions) -> Path:
     variant = VARIANTS[name]
     recipe = replace(variant.recipe, seed=options.seed)
     recipe = replace(recipe, draws=options.draws if options.draws is not None else recipe.draws)
-    device = options.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    learner = Learner(options.folder / name, variant.architecture, recipe, device)
-    if learner.checkpoint.exists():
-        if not options.resume:
-            raise ValueError(f"{learner.checkpoint} exists: resume from it, or choose another folder")
-        learner.resume()
+    learner = Learner(options.folder / name, variant.architecture, recipe, device_of(options.device))
+    learner.begin(resume=options.resume)
     pairs = replace(variant.pairs, seed=options.seed)
     unwrapper = options.folder / "unwrap" / f"{artefact_name('unwrap')}.onnx"
     if variant.task == "accelerate" and unwrapper.exists():
