@@ -1,22 +1,21 @@
 """Training, export and evaluation of the networks between iterations; needs the extra ``train``.
 
 See `microscoped.models.training`. Pairs are made first, in the folder that the variants share, and go on being made
-where they were left. The variants that accelerate learn from reconstructions with the unwrapper that lies there, if it
-was trained and exported before.
+where they were left; all variants learn from the same ones.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 
 from microscoped.models.learning import Recipe, device_of
 from microscoped.models.lensfree.training.evaluation import evaluate
 from microscoped.models.lensfree.training.exporting import export_checkpoint
-from microscoped.models.lensfree.training.learning import Learner, Patches, learn
+from microscoped.models.lensfree.training.learning import Learner, Patches, Task, learn
 from microscoped.models.lensfree.training.network import FLAT, LIGHT, Architecture
 from microscoped.models.lensfree.training.pairs import PairRecipe, make_pairs
 
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
     from microscoped.models.training import ExportOptions, TrainOptions
 
 VARIANT = "variant.json"
+FRAMES = 300
+"""Reconstructed for training."""
 HELD_OUT_FROM = 1_000_000
 """First index of the frames of the learning curve, a tenth of those of training."""
 DRAWS_OF_A_PAIR = 40
@@ -47,42 +48,26 @@ class Variant:
         Which network.
     recipe
         How it is trained.
-    frames
-        Reconstructed for training.
-    pairs
-        Which they are.
     """
 
     title: str
-    task: Literal["unwrap", "accelerate"]
+    task: Task
     architecture: Architecture
     recipe: Recipe
-    frames: int
-    pairs: PairRecipe
 
 
 RECIPE = Recipe(draws=20_000, batch=8, peak_rate=2e-3, warm_up_draws=500, huber=0.15, average=0.998)
 VARIANTS = {
-    "unwrap": Variant(
-        "Unwraps path differences within a reconstruction (Allier 2022)",
-        "unwrap",
-        FLAT,
-        RECIPE,
-        400,
-        PairRecipe(early=(10, 40), iterations=40, tall=True),
-    ),
-    "accelerate": Variant(
-        "From 10 iterations to 153, the paper's network (Allier 2022)", "accelerate", FLAT, RECIPE, 300, PairRecipe()
-    ),
+    "unwrap": Variant("Unwraps path differences within a reconstruction (Allier 2022)", "unwrap", FLAT, RECIPE),
+    "accelerate": Variant("From 10 iterations to 153, the paper's network (Allier 2022)", "accelerate", FLAT, RECIPE),
     "accelerate-light": Variant(
         "From 10 iterations to 153, a lighter network (after Allier 2022)",
         "accelerate",
         LIGHT,
         replace(RECIPE, draws=60_000),
-        300,
-        PairRecipe(),
     ),
 }
+PAIRS = PairRecipe()
 
 
 def train(options: TrainOptions) -> Path:
@@ -99,24 +84,15 @@ def train(options: TrainOptions) -> Path:
     recipe = replace(recipe, draws=options.draws if options.draws is not None else recipe.draws)
     learner = Learner(options.folder / name, variant.architecture, recipe, device_of(options.device))
     learner.begin(resume=options.resume)
-    pairs = replace(variant.pairs, seed=options.seed)
-    unwrapper = options.folder / "unwrap" / f"{artefact_name('unwrap')}.onnx"
-    if variant.task == "accelerate" and unwrapper.exists():
-        pairs = replace(pairs, unwrapper=unwrapper)
-    count = max(FEWEST_PAIRS, min(variant.frames, recipe.draws // DRAWS_OF_A_PAIR))
+    pairs = replace(PAIRS, seed=options.seed)
+    count = max(FEWEST_PAIRS, min(FRAMES, recipe.draws // DRAWS_OF_A_PAIR))
     kept = max(1, count // 10)
     indices = [*range(count), *range(HELD_OUT_FROM, HELD_OUT_FROM + kept)]
     files = make_pairs(pairs, options.folder, indices, options.processes, options.progress)
     learner.folder.mkdir(parents=True, exist_ok=True)
-    told = {
-        **asdict(pairs),
-        "unwrapper": pairs.unwrapper and pairs.unwrapper.name,
-        "folder": pairs.name,
-        "frames": count,
-    }
+    told = {**asdict(pairs), "folder": pairs.name, "frames": count}
     (learner.folder / VARIANT).write_text(json.dumps({"variant": name, "pairs": told}), encoding="utf-8")
-    true = variant.task == "unwrap"
-    learn(learner, Patches(files[:count], true=true), Patches(files[count:], true=true), options.progress)
+    learn(learner, *(Patches(some, variant.task) for some in (files[:count], files[count:])), options.progress)
     return learner.checkpoint
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
 
+Task = Literal["unwrap", "accelerate"]
+
 PATCH_PX = 128
 """Side of the images in training."""
 ABSORPTION_WEIGHT = 0.3
@@ -41,15 +43,16 @@ class Patches:
     ----------
     files
         Of the pairs.
-    true
-        Whether a network is to reach what is true, instead of the reconstruction's end.
+    task
+        To unwrap is to reach what is true from any of the early maps; to accelerate, the end from the first of them.
     """
 
-    def __init__(self, files: Sequence[Path], *, true: bool) -> None:
+    def __init__(self, files: Sequence[Path], task: Task) -> None:
+        unwrap = task == "unwrap"
         # Half precision, as in the files.
         self._pairs = [
-            (early.astype(np.float16), (exact if true else late).astype(np.float16))
-            for early, late, exact in map(read_pair, files)
+            ((early if unwrap else early[:1]).astype(np.float16), (true if unwrap else late).astype(np.float16))
+            for early, late, true in map(read_pair, files)
         ]
 
     def draw(self, rng: np.random.Generator, count: int) -> Batch:
@@ -129,4 +132,4 @@ def learn(learner: Learner, seen: Patches, held_out: Patches, progress: Progress
     )
 
 
-__all__ = ["PATCH_PX", "Learner", "Patches", "learn"]
+__all__ = ["PATCH_PX", "Learner", "Patches", "Task", "learn"]

@@ -2,6 +2,9 @@
 
 Each comes from one reconstruction of one simulated frame and is one file in a folder, written at once: making them can
 be interrupted and gone on with, by several processes. Frame ``k`` of a seed is the same in every folder.
+
+The reconstruction is unwrapped on its way by who knows the truth. So no network that learns from pairs has to wait for
+another, and none learns another's faults.
 """
 
 from __future__ import annotations
@@ -17,11 +20,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from microscoped.models.lensfree.network import UNITS, NetworkUnwrapper
+from microscoped.models.lensfree.network import UNITS
 from microscoped.models.lensfree.optics import InlineOptics
-from microscoped.models.lensfree.settings import SolveSettings
+from microscoped.models.lensfree.settings import REFERENCE_ITERATIONS, SolveSettings
 from microscoped.models.lensfree.solve import solve
-from microscoped.models.runtimes import load_artefact, open_model
 from microscoped.simulators.cells import CellLibrary, PopulationParameters
 from microscoped.simulators.lensfree import LensFreeOptics, LensFreeScene, LensFreeSetup
 
@@ -32,9 +34,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from microscoped.models.lensfree.solve import Progress
+    from microscoped.models.lensfree.unwrap import Maps
     from microscoped.models.training import Progress as Watcher
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of what a file holds and of how frames are drawn."""
 CELLS: Final = 300
 """Rendered of each population in each process, of which frames are laid out."""
@@ -43,8 +46,12 @@ NOMINAL_SHARE: Final = 0.5
 """Part of the frames with the paper's distance and usual LEDs; the others have any."""
 Z_ERROR_UM: Final = 2.0
 """Standard deviation of the distance that autofocus leaves."""
+TALL_TURNS: Final = 0.3
+"""Wavelengths from which on a reconstruction may end a wavelength too low."""
+SHARES: Final = {"matched": 0.3, "wide": 0.3, "tall": 0.4}
+"""Of the frames, by their population."""
 TALL_SHARE: Final = 0.2
-"""Part of the cells that are round and tall, where unwrapping is learnt."""
+"""Part of the tall population's cells that are round; the wide one's others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +66,19 @@ class PairRecipe:
         The maps after these iterations are what networks see.
     iterations
         The reconstruction's.
-    tall
-        Whether frames are of the wide population alone, with many cells that wrap.
     seed
         Which frames.
-    unwrapper
-        Of the reconstruction, an ONNX file; None for none.
     """
 
     side_px: int = 256
-    early: tuple[int, ...] = (10,)
-    iterations: int = 153
-    tall: bool = False
+    early: tuple[int, ...] = SolveSettings().unwrap_at
+    iterations: int = REFERENCE_ITERATIONS
     seed: int = 0
-    unwrapper: Path | None = None
 
     @property
     def name(self) -> str:
         """Of the folder of these pairs: another for whatever changes them."""
-        told = {**asdict(self), "unwrapper": self.unwrapper and load_artefact(self.unwrapper).sidecar.sha256}
-        told |= {"version": VERSION, "settings": asdict(SolveSettings())}
+        told = asdict(self) | {"version": VERSION, "settings": asdict(SolveSettings())}
         return "pairs-" + hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -137,7 +137,7 @@ def read_pair(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32], NDA
 def draw_scene(recipe: PairRecipe, index: int) -> LensFreeScene:
     """Return the dish and microscope of a frame."""
     rng = np.random.default_rng((recipe.seed, 51, index))
-    library = _library(recipe.tall or bool(rng.uniform() < 0.5), recipe.tall, recipe.seed)
+    library = _library(str(rng.choice(list(SHARES), p=list(SHARES.values()))), recipe.seed)
     density = float(rng.uniform(*DENSITIES))
     setup = LensFreeSetup(
         optics=LensFreeOptics() if rng.uniform() < NOMINAL_SHARE else LensFreeOptics.draw(rng),
@@ -171,30 +171,54 @@ def known_optics(scene: LensFreeScene, z_um: float) -> InlineOptics:
     )
 
 
+class TruthUnwrapper:
+    """Sets the tall places of a map to the truth: the best that an unwrapper can do.
+
+    Parameters
+    ----------
+    true_nm
+        Of the frame, in the middle of the maps.
+    turn_nm
+        The wavelength by which maps are ambiguous.
+    misses
+        So many calls change nothing at first, so that later maps are seen wrapped, too.
+    """
+
+    def __init__(self, true_nm: NDArray[np.float32], turn_nm: float, misses: int = 0) -> None:
+        self._true_nm, self._tall, self._misses = true_nm, true_nm > TALL_TURNS * turn_nm, misses
+
+    def __call__(self, opd_nm: NDArray[np.float32], absorption: NDArray[np.float32]) -> Maps:
+        """Return the path difference set right on the frame, and the absorption as it was."""
+        if self._misses:
+            self._misses -= 1
+            return opd_nm, absorption
+        first = [(whole - size) // 2 for whole, size in zip(opd_nm.shape, self._true_nm.shape, strict=True)]
+        frame = tuple(slice(at, at + size) for at, size in zip(first, self._true_nm.shape, strict=True))
+        right = opd_nm.copy()
+        right[frame][self._tall] = self._true_nm[self._tall]
+        return right, absorption
+
+
 def _make(task: tuple[PairRecipe, int, Path]) -> None:
     recipe, index, path = task
     scene = draw_scene(recipe, index)
-    z_um = scene.z_um + Z_ERROR_UM * float(np.random.default_rng((recipe.seed, 52, index)).standard_normal())
+    rng = np.random.default_rng((recipe.seed, 52, index))
+    z_um = scene.z_um + Z_ERROR_UM * float(rng.standard_normal())
     early: list[NDArray[np.float32]] = []
 
     def look(progress: Progress) -> None:
         if progress.iteration in recipe.early:
             early.append(np.stack(progress.maps()))
 
-    with ExitStack() as stack:
-        unwrapper = None
-        if recipe.unwrapper is not None:
-            artefact = load_artefact(recipe.unwrapper)
-            model = stack.enter_context(open_model(artefact, "onnxruntime", threads=1))
-            unwrapper = NetworkUnwrapper(model, artefact)
-        found = solve(
-            scene.expose().intensity(),
-            known_optics(scene, z_um),
-            SolveSettings(focus_range_um=0.0),
-            iterations=recipe.iterations,
-            unwrapper=unwrapper,
-            callback=look,
-        )
+    optics = known_optics(scene, z_um)
+    found = solve(
+        scene.expose().intensity(),
+        optics,
+        SolveSettings(focus_range_um=0.0),
+        iterations=recipe.iterations,
+        unwrapper=TruthUnwrapper(scene.opd_nm, 1e3 * optics.reference_um, int(rng.integers(2))),
+        callback=look,
+    )
     late, true = np.stack([found.opd_nm, found.absorption]), np.stack([scene.opd_nm, scene.absorption])
     part = path.with_suffix(f".{os.getpid()}.part")
     with part.open("wb") as file:
@@ -207,12 +231,12 @@ def _make(task: tuple[PairRecipe, int, Path]) -> None:
     os.replace(part, path)
 
 
-@lru_cache(maxsize=2)
-def _library(wide: bool, tall: bool, seed: int) -> CellLibrary:
-    population = PopulationParameters.wide() if wide else PopulationParameters.matched()
-    if tall:
+@lru_cache(maxsize=len(SHARES))
+def _library(name: str, seed: int) -> CellLibrary:
+    population = PopulationParameters.matched() if name == "matched" else PopulationParameters.wide()
+    if name == "tall":
         population = replace(population, round_share=TALL_SHARE)
     return CellLibrary(population, count=CELLS, seed=seed)
 
 
-__all__ = ["PairRecipe", "draw_scene", "known_optics", "make_pairs", "read_pair"]
+__all__ = ["PairRecipe", "TruthUnwrapper", "draw_scene", "known_optics", "make_pairs", "read_pair"]

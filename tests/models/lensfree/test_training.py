@@ -39,8 +39,7 @@ def few_cells() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pairs, "CELLS", 6)
         patch.setattr(pairs, "NOMINAL_SHARE", 1.0)
-        for name, variant in training.VARIANTS.items():
-            patch.setitem(training.VARIANTS, name, replace(variant, pairs=TINY))
+        patch.setattr(training, "PAIRS", TINY)
         yield
 
 
@@ -56,13 +55,11 @@ def unwrap(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def light(folder: Path, unwrap: Path) -> Path:
-    del unwrap  # The reconstructions have it.
+def light(folder: Path) -> Path:
     return training.train(TrainOptions(folder, draws=24, variant="accelerate-light"))
 
 
-def test_a_pair_is_a_reconstruction_on_its_way_and_the_truth(folder: Path, unwrap: Path) -> None:
-    del unwrap
+def test_a_pair_is_a_reconstruction_on_its_way_and_the_truth(folder: Path) -> None:
     (path,) = pairs.make_pairs(TINY, folder, [0], 1, Silence())
     early, late, true = pairs.read_pair(path)
     scene = pairs.draw_scene(TINY, 0)
@@ -84,31 +81,40 @@ def test_pairs_that_are_there_are_not_made_again_and_others_are_by_processes(tmp
     assert not list(first.parent.glob("*.part"))
 
 
-def test_pairs_of_another_recipe_or_unwrapper_go_elsewhere(unwrap: Path) -> None:
-    others = (
-        replace(TINY, iterations=5),
-        replace(TINY, seed=1),
-        replace(TINY, unwrapper=unwrap),
-        replace(TINY, tall=True),
-    )
-    assert len({TINY.name, *(other.name for other in others)}) == 5
+def test_pairs_of_another_recipe_go_elsewhere() -> None:
+    others = (replace(TINY, iterations=5), replace(TINY, seed=1), replace(TINY, early=(2,)))
+    assert len({TINY.name, *(other.name for other in others)}) == 4
     assert replace(TINY).name == TINY.name
 
 
-def test_the_reconstructions_that_are_learnt_from_have_the_unwrapper(folder: Path, unwrap: Path, light: Path) -> None:
-    assert light == folder / "accelerate-light" / "checkpoint.pt"
-    made = {path.name for path in folder.glob("pairs-*")}
-    assert made == {TINY.name, replace(TINY, unwrapper=unwrap).name}
+def test_all_variants_learn_from_the_same_pairs(folder: Path, unwrap: Path, light: Path) -> None:
+    assert (unwrap.parent.name, light.parent.name) == ("unwrap", "accelerate-light")
+    assert [path.name for path in folder.glob("pairs-*")] == [TINY.name]
+
+
+def test_who_knows_the_truth_sets_tall_places_right_and_leaves_the_rest() -> None:
+    true = np.zeros((4, 6), np.float32)
+    true[1, 2], true[2, 3] = 300.0, 100.0
+    found = np.full((8, 10), 7.0, np.float32)
+    absorption = np.full_like(found, 0.1)
+    unwrapper = pairs.TruthUnwrapper(true, 530.0, misses=1)
+    assert np.array_equal(unwrapper(found, absorption)[0], found)
+    right = found.copy()
+    right[3, 4] = 300.0
+    for made, aim in zip(unwrapper(found, absorption), (right, absorption), strict=True):
+        assert np.array_equal(made, aim)
+    assert (found == 7.0).all()
 
 
 def test_patches_turn_what_is_seen_and_what_is_aimed_at_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learning, "PATCH_PX", 16)
     ramp = np.arange(2 * 24 * 24, dtype=np.float32).reshape(2, 24, 24) / 64.0
-    np.savez(tmp_path / "0.npz", early=np.stack([ramp, ramp]), late=ramp + 1.0, true=ramp + 2.0)
-    for true, more in ((False, 1.0), (True, 2.0)):
-        seen, aim = learning.Patches([tmp_path / "0.npz"], true=true).draw(np.random.default_rng(0), 12)
+    np.savez(tmp_path / "0.npz", early=np.stack([ramp, ramp + 0.5]), late=ramp + 1.0, true=ramp + 2.0)
+    tasks: tuple[tuple[learning.Task, set[float]], ...] = (("accelerate", {1.0}), ("unwrap", {1.5, 2.0}))
+    for task, more in tasks:
+        seen, aim = learning.Patches([tmp_path / "0.npz"], task).draw(np.random.default_rng(0), 12)
         assert seen.shape == aim.shape == (12, 2, 16, 16)
-        np.testing.assert_allclose(aim, seen + more, atol=0.02)
+        assert {round(float(change) * 2) / 2 for change in np.ravel(aim - seen)} == more
         assert len({one.tobytes() for one in seen}) == 12
 
 
