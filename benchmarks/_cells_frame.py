@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from _kept import peak_mib
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -99,7 +99,7 @@ def _read(weights: Path, threads: int, path: Path, rounds: int, backend: str) ->
             found = len(network.table(frame, PIXEL_UM))
             times.append(time.perf_counter() - began)
             busy.append(time.process_time() - worked)
-        peak_mib = _peak_mib()
+        peak = peak_mib()
         batch = np.stack([frame[:SIDE_PX, k * SIDE_PX : (k + 1) * SIDE_PX] for k in range(BATCH)])[:, None]
         inputs = {"opd": np.ascontiguousarray(batch / np.float32(UNIT_NM))}
         model.run(inputs)
@@ -113,7 +113,7 @@ def _read(weights: Path, threads: int, path: Path, rounds: int, backend: str) ->
             "busy_s": float(np.median(busy)),
             "least_s": min(times),
             "found": found,
-            "peak_mib": peak_mib,
+            "peak_mib": peak,
             "alone_px_per_s": BATCH * SIDE_PX**2 / float(np.median(alone)),
         }
 
@@ -122,10 +122,6 @@ def _timed(run: Callable[[], object]) -> float:
     began = time.perf_counter()
     run()
     return time.perf_counter() - began
-
-
-def _peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
 if __name__ == "__main__":

@@ -6,14 +6,15 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from _cells_methods import BASELINES, CLEAN, DEGRADED
-from rich.table import Table
+from _judged import judged, print_targets, table_of
 
 from microscoped.models.cells import Quantity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping
 
     from rich.console import Console
+    from rich.table import Table
 
 CLEAN_SET, WORST_SET = "density_255", "noise_20_background_30"
 LEAST_DETECTED = {"density_183": 0.99, "density_255": 0.99, "density_364": 0.99, "density_527": 0.98}
@@ -44,7 +45,7 @@ def judge(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
         for network in (CLEAN, DEGRADED) if name in sets else ():
             for figure in ("precision", "recall"):
                 found = rows[network]["detection"][figure]["value"] if network in rows else None
-                targets.append(_target(f"{name}, {network}: {figure}", found, limit, least=True))
+                targets.append(judged(f"{name}, {network}: {figure}", found, limit, least=True))
     if CLEAN_SET in figures.get("fields", {}):
         rows = _rows(sets[CLEAN_SET])
         for network in (CLEAN, DEGRADED):
@@ -52,10 +53,10 @@ def judge(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
     if WORST_SET in figures.get("fields", {}):
         row = _rows(sets[WORST_SET]).get(DEGRADED)
         found = None if row is None else row["quantities"][Quantity.DRY_MASS.value]["r2"]["value"]
-        targets.append(_target(f"{WORST_SET}, {DEGRADED}: R² of mass", found, LEAST_R2_WORST, least=True))
+        targets.append(judged(f"{WORST_SET}, {DEGRADED}: R² of mass", found, LEAST_R2_WORST, least=True))
     if "gpu" in figures:
         rates = [frame_rate(figures["gpu"], row) for row in figures["gpu"].get("rows", []) if "seconds" in row]
-        targets.append(_target("GPU: cells/s, frame to table", max(rates, default=None), LEAST_GPU_CELLS_PER_S))
+        targets.append(judged("GPU: cells/s, frame to table", max(rates, default=None), LEAST_GPU_CELLS_PER_S))
     return targets
 
 
@@ -67,9 +68,9 @@ def _measured(network: str, row: Mapping[str, Any] | None) -> list[dict[str, Any
         of = f"{CLEAN_SET}, {network}: {SHORT[quantity]}"
         off = None if slope is None else abs(slope - 1.0)
         targets += [
-            _target(f"{of}, R²", r2, least),
-            _target(f"{of}, slope, off 1", off, MOST_OFF_SLOPE, least=False),
-            _target(f"{of}, MAD × 1.4826, {UNITS[quantity]}", mad, MOST_MAD[quantity], least=False),
+            judged(f"{of}, R²", r2, least),
+            judged(f"{of}, slope, off 1", off, MOST_OFF_SLOPE, least=False),
+            judged(f"{of}, MAD × 1.4826, {UNITS[quantity]}", mad, MOST_MAD[quantity], least=False),
         ]
     return targets
 
@@ -78,7 +79,7 @@ def _fast(network: str, rows: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the targets of speed; a ratio counts only beside a better R² of every quantity."""
     row = rows.get(network)
     rate = None if row is None else row["cells_per_s"]["median"]
-    targets = [_target(f"{CLEAN_SET}, {network}: cells/s", rate, LEAST_CELLS_PER_S)]
+    targets = [judged(f"{CLEAN_SET}, {network}: cells/s", rate, LEAST_CELLS_PER_S)]
     for baseline in BASELINES:
         other = rows.get(baseline)
         ratio = better = None
@@ -86,8 +87,8 @@ def _fast(network: str, rows: Mapping[str, Any]) -> list[dict[str, Any]]:
             ratio = other["over"][network]["median"]
             better = better_r2(row, other)
         what = f"{CLEAN_SET}, {network}: {baseline} ÷ it"
-        targets.append(_target(what, ratio, LEAST_OVER_BASELINE))
-        targets.append(_target(f"{what}, R² above, least", better, 0.0, strict=True))
+        targets.append(judged(what, ratio, LEAST_OVER_BASELINE))
+        targets.append(judged(f"{what}, R² above, least", better, 0.0, strict=True))
     return targets
 
 
@@ -106,18 +107,6 @@ def _rows(found: Mapping[str, Any] | None) -> dict[str, Any]:
     return {} if found is None else {row["name"]: row for row in found.get("rows", [])}
 
 
-def _target(
-    what: str, found: float | None, limit: float, *, least: bool = True, strict: bool = False
-) -> dict[str, Any]:
-    if found is None or math.isnan(found):
-        met = None if found is None else False
-    elif strict:
-        met = found > limit
-    else:
-        met = found >= limit if least else found <= limit
-    return {"what": what, "found": found, "limit": limit, "least": least, "met": met}
-
-
 def tables(figures: Mapping[str, Any], console: Console) -> None:
     """Print all that was measured, and the targets beside it."""
     for row in ("fields", "densities", "reference"):
@@ -134,23 +123,12 @@ def tables(figures: Mapping[str, Any], console: Console) -> None:
             for one in figures[row]["rows"]:
                 if "reason" in one:
                     console.print(f"  {one['backend']}: skipped ({one['reason']})", markup=False)
-    for target in figures["targets"]:
-        sign = ">=" if target["least"] else "<="
-        value = "not measured" if target["found"] is None else f"{target['found']:.4g}"
-        verdict = {None: "", True: "met", False: "MISSED"}[target["met"]]
-        console.print(f"{target['what']:72} {value:>12}   {sign} {target['limit']:<8g} {verdict}", markup=False)
-
-
-def _table(title: str, columns: Iterable[str], caption: str = "") -> Table:
-    table = Table(title=title, title_justify="left", caption=caption or None, caption_justify="left")
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)
-    return table
+    print_targets(figures["targets"], console)
 
 
 def _speeds(name: str, found: Mapping[str, Any]) -> Table:
     others = [row["name"] for row in found["rows"] if row["name"] in (CLEAN, DEGRADED)]
-    table = _table(
+    table = table_of(
         f"{name}: from an image to its table, {found['fields']} fields, {found['cells']} cells, by turns",
         ("method", "n", "ms, median", "busy", "cells/s (90 %)", "cells·quantities/s", *(f"÷ {one}" for one in others)),
         "medians over fields, each of the median of its turns; intervals by bootstrap; busy: processor time",
@@ -170,7 +148,7 @@ def _speeds(name: str, found: Mapping[str, Any]) -> Table:
 
 
 def _worth(name: str, found: Mapping[str, Any]) -> Table:
-    table = _table(
+    table = table_of(
         f"{name}: beside the truth",
         ("method", "precision", "recall", *(f"{SHORT[q]}: R² | slope | MAD | 90 % | SSIM" for q in SHORT)),
         "R² about the identity; slope of the truth on the measurement; MAD × 1.4826 in nm, pg, µm², µm; 90 %: of the "
@@ -193,7 +171,7 @@ def _told(told: Mapping[str, Any], ssim: float | None) -> str:
 
 def _frame(name: str, found: Mapping[str, Any]) -> Table:
     heads = ("threads", "backend", "s, median", "busy", "cells/s", "found", "peak, MiB", "network alone, cells/s")
-    table = _table(f"{name}: {'×'.join(map(str, found['shape']))}, {found['cells']} cells, one process each", heads)
+    table = table_of(f"{name}: {'×'.join(map(str, found['shape']))}, {found['cells']} cells, one process each", heads)
     for row in found["rows"]:
         if "reason" in row:
             continue
@@ -216,10 +194,4 @@ def _with_interval(found: Mapping[str, float], key: str, form: str) -> str:
     return f"{found[key]:{form}} ({found['low']:{form}} … {found['high']:{form}})"
 
 
-def missed(targets: Sequence[Mapping[str, Any]]) -> bool:
-    """Return whether a target is missed, or none could be judged."""
-    judged = [target["met"] for target in targets if target["met"] is not None]
-    return not judged or not all(judged)
-
-
-__all__ = ["CLEAN_SET", "LEAST_DETECTED", "WORST_SET", "better_r2", "frame_rate", "judge", "missed", "tables"]
+__all__ = ["CLEAN_SET", "LEAST_DETECTED", "WORST_SET", "better_r2", "frame_rate", "judge", "tables"]

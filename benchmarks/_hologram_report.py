@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from _hologram_distance import ALONE, DEFAULT, PLANES, REFINED, TUNED
 from _hologram_filter import OURS, OURS_SAME, PEER_NAMES
-from rich.table import Table
+from _judged import judged, print_targets, table_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console
+    from rich.table import Table
 
 LEAST_OVER_FILTER, LEAST_OVER_PYHOLOSCOPE, MOST_APART = 2.0, 1.0, 1e-3
 """Times of qpretrieve's tuned and of PyHoloscope's filter over ours; relative L2 of fields after the same filter."""
@@ -40,35 +41,30 @@ def judge(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
         for name, least in (("tuned", LEAST_OVER_FILTER), ("PyHoloscope", LEAST_OVER_PYHOLOSCOPE)):
             ratios = [rows[peer]["over"][OURS_SAME]["paired"] for peer in PEER_NAMES[name] if peer in rows]
             label = "qpretrieve tuned" if name == "tuned" else name
-            targets.append(_target(f"filter: {label} ÷ {OURS_SAME}", _fastest(ratios), least, least=True))
+            targets.append(judged(f"filter: {label} ÷ {OURS_SAME}", _fastest(ratios), least))
         apart = [row["agreement"] for row in rows.values() if row["agreement"] is not None]
-        targets.append(_target("filter: fields apart, relative L2", max(apart, default=None), MOST_APART, least=False))
+        targets.append(judged("filter: fields apart, relative L2", max(apart, default=None), MOST_APART, least=False))
     if "distance" in figures:
         rows = figures["distance"]["rows"]
         for ours in (REFINED, ALONE):
             for kind, least in ((TUNED, LEAST_OVER_TUNED), (DEFAULT, LEAST_OVER_DEFAULT)):
                 ratios = [row["over"][ours]["paired"] for row in rows if row["kind"] == kind and ours in row["over"]]
-                targets.append(_target(f"distance: {kind} peers ÷ {ours}", _fastest(ratios), least, least=True))
+                targets.append(judged(f"distance: {kind} peers ÷ {ours}", _fastest(ratios), least))
     if "agreement" in figures:
         for row in figures["agreement"].get("against_search", [{"name": "the network"}]):
             slope = row.get("slope")
             off = None if slope is None else abs(slope - 1.0)
-            targets.append(_target(f"agreement: slope of {row['name']}, off 1", off, MOST_OFF_SLOPE, least=False))
+            targets.append(judged(f"agreement: slope of {row['name']}, off 1", off, MOST_OFF_SLOPE, least=False))
     if "live" in figures:
         found = figures["live"]
         told = (found.get("fps"), found.get("latency_ms", {}).get("p95"))
-        targets.append(_target("live: frames/s measured", told[0], LEAST_FPS, least=True))
-        targets.append(_target("live: p95 from frame in hand to distances, ms", told[1], MOST_P95_MS, least=False))
+        targets.append(judged("live: frames/s measured", told[0], LEAST_FPS))
+        targets.append(judged("live: p95 from frame in hand to distances, ms", told[1], MOST_P95_MS, least=False))
     return targets
 
 
 def _fastest(ratios: Sequence[float]) -> float | None:
     return min((value for value in ratios if math.isfinite(value)), default=None)
-
-
-def _target(what: str, found: float | None, limit: float, *, least: bool) -> dict[str, Any]:
-    met = None if found is None else (found >= limit if least else found <= limit)
-    return {"what": what, "found": found, "limit": limit, "least": least, "met": met}
 
 
 def tables(figures: Mapping[str, Any], console: Console) -> None:
@@ -90,22 +86,11 @@ def tables(figures: Mapping[str, Any], console: Console) -> None:
             console.print(f"  {peer}: absent ({reason})", markup=False)
         if name == "agreement":
             console.print(_truth_table(found))
-    for target in figures["targets"]:
-        sign = ">=" if target["least"] else "<="
-        value = "not measured" if target["found"] is None else f"{target['found']:.3g}"
-        verdict = "" if target["met"] is not False else "   MISSED"
-        console.print(f"{target['what']:60} {value:>12}   {sign} {target['limit']:g}{verdict}", markup=False)
-
-
-def _table(title: str, columns: Iterable[str], caption: str = "") -> Table:
-    table = Table(title=title, title_justify="left", caption=caption or None, caption_justify="left")
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)
-    return table
+    print_targets(figures["targets"], console)
 
 
 def _filter_table(found: Mapping[str, Any]) -> Table:
-    table = _table(
+    table = table_of(
         "Sideband filter alone, 1024², 8 bit, by turns",
         ("filter", "field", "n", "mean ± SD, ms", "median", "busy", f"÷ {OURS}", f"÷ {OURS_SAME}", "busy", "apart"),
         "÷: median of pairs of the same frame; busy: processor time; apart: relative L2 after the same filter",
@@ -130,7 +115,7 @@ def _filter_table(found: Mapping[str, Any]) -> Table:
 def _distance_table(found: Mapping[str, Any]) -> Table:
     ours = [name for name in (PLANES, ALONE, REFINED) if any(row["name"] == name for row in found["rows"])]
     heads = ("n", "mean ± SD, ms", "median", "busy", "|error| µm", "p95", "max", "bias", "none")
-    table = _table(
+    table = table_of(
         f"From a frame to its distance, 1024², 8 bit, by turns; {found['frames']} frames of {found['instruments']} "
         "instruments, cycled",
         ("method", *heads, *(f"÷ {name}" for name in ours)),
@@ -154,7 +139,7 @@ def _distance_table(found: Mapping[str, Any]) -> Table:
 
 def _agreement_table(found: Mapping[str, Any]) -> Table:
     heads = ("cells", "slope (95 %)", "intercept, µm (95 %)", "R² of identity", "apart: median", "p95", "max", "> 1 µm")
-    table = _table(
+    table = table_of(
         f"Planes of least contrast against the search of 90 planes on the same crops, {found['frames']} frames",
         ("method", *heads, "searched", "no answer"),
         "intervals by bootstrap over fields",
@@ -179,7 +164,7 @@ def _agreement_table(found: Mapping[str, Any]) -> Table:
 
 
 def _truth_table(found: Mapping[str, Any]) -> Table:
-    table = _table(
+    table = table_of(
         "The same cells against the truth",
         ("method", "cells", "|error| µm", "p95", "max", "bias", "none"),
         f"cells without a body near: {found['no_body_near']}; the search tells the plane of least contrast, "
@@ -192,7 +177,7 @@ def _truth_table(found: Mapping[str, Any]) -> Table:
 
 
 def _live_table(found: Mapping[str, Any]) -> Table:
-    table = _table(
+    table = table_of(
         f"Live: 1024² through the daemon on {found['cores']} cores, distances of each cell published",
         ("frames/s of the camera", "measured/s", "skipped", "p50 ms", "p95", "p99", "cells a frame", "|error| µm"),
         "from the frame in hand to the measurement in another process",

@@ -1,9 +1,10 @@
-"""What every set of figures says of its machine, and how it is kept."""
+"""What every set of figures says of its machine and process, and how it is kept."""
 
 from __future__ import annotations
 
 import json
 import platform
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,13 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def peak_mib() -> float:
+    """Return the most memory that this process has held; not on Windows."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
 def keep(path: Path | None, figures: dict[str, Any]) -> None:
     """Write the figures so far, whole or not at all."""
     if path is None:
@@ -29,4 +37,4 @@ def keep(path: Path | None, figures: dict[str, Any]) -> None:
     part.replace(path)
 
 
-__all__ = ["keep", "processor"]
+__all__ = ["keep", "peak_mib", "processor"]

@@ -36,8 +36,9 @@ from typing import Any
 from _cells_compared import compare, fields_of
 from _cells_frame import frame_rows
 from _cells_methods import DEGRADED, NETWORKS, OPENVINO, PAPER, VARIANTS, baselines, networks
-from _cells_report import CLEAN_SET, LEAST_DETECTED, WORST_SET, judge, missed, tables
+from _cells_report import CLEAN_SET, LEAST_DETECTED, WORST_SET, judge, tables
 from _hologram_peers import threads_at_most
+from _judged import missed
 from _kept import keep, processor
 from rich.console import Console
 

@@ -125,6 +125,16 @@ MODELS: Mapping[str, ModelSpec] = {
             artefacts=("cells_b", "cells_a", "cells_reference"),
             training="microscoped.models.cells.training",
         ),
+        ModelSpec(
+            name="lensfree",
+            title="Fewer iterations for lens-free reconstructions",
+            purpose=(
+                "Brings maps of path difference and absorption from the tenth iteration of a reconstruction near to the"
+                " last, and unwraps tall cells on the way (after Allier, Frontiers in Physics 2022, §2.2)."
+            ),
+            artefacts=("lensfree_accelerate_light", "lensfree_accelerate", "lensfree_unwrap"),
+            training="microscoped.models.lensfree.training",
+        ),
     )
 }
 """All models, by name."""

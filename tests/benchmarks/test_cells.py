@@ -173,7 +173,7 @@ def test_what_misses_a_target_is_said_to(
     failed = [target["what"] for target in told if target["met"] is False]
     assert all(DEGRADED in what and any(name in what for name in missed) for what in failed)
     assert all(any(name in what for what in failed) for name in missed)
-    assert report.missed(told) == bool(missed)
+    assert part("_judged").missed(told) == bool(missed)
 
 
 @pytest.mark.parametrize(
@@ -198,9 +198,9 @@ def test_what_was_not_measured_is_neither_met_nor_missed(part: Callable[[str], M
     unknown = [target["what"] for target in told if target["met"] is None]
     assert unknown
     assert all(CLEAN in what or "threshold, watershed" in what for what in unknown)
-    assert not report.missed(told)
-    assert report.missed([])
-    assert report.missed(report.judge(figures()))
+    assert not part("_judged").missed(told)
+    assert part("_judged").missed([])
+    assert part("_judged").missed(report.judge(figures()))
 
 
 def test_all_tables_are_printed(part: Callable[[str], ModuleType]) -> None:

@@ -69,8 +69,7 @@ def evaluate(options: EvaluateOptions) -> Mapping[str, JsonValue]:
     for number, name in enumerate(chosen):
         rows = []
         for k in range(frames):
-            seed = SEED + 1_000 * list(POPULATIONS).index(name) + k
-            rows.append(_compare(options.artefact, name, seed))
+            rows.append(_compare(options.artefact, name, k))
             options.progress.update(number * frames + k + 1, len(chosen) * frames)
         report[name] = {key: _mean([row[key] for row in rows]) for key in rows[0]}
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -85,8 +84,47 @@ def evaluate(options: EvaluateOptions) -> Mapping[str, JsonValue]:
     return report
 
 
-def _compare(path: Path, population: str, seed: int) -> dict[str, float]:
-    scene = LensFreeScene(LensFreeSetup(cells=POPULATIONS[population], seed=seed, shape_px=(SIDE_PX, SIDE_PX)))
+def held_out_scene(population: str, number: int) -> LensFreeScene:
+    """Return a dish and microscope that no training has seen.
+
+    Parameters
+    ----------
+    population
+        Of `POPULATIONS`.
+    number
+        From 0; no further than 999.
+    """
+    seed = SEED + 1_000 * list(POPULATIONS).index(population) + number
+    return LensFreeScene(LensFreeSetup(cells=POPULATIONS[population], seed=seed, shape_px=(SIDE_PX, SIDE_PX)))
+
+
+def agreement(
+    found_nm: NDArray[np.float32], reference_nm: NDArray[np.float32], true_nm: NDArray[np.float32], turn_nm: float
+) -> dict[str, float]:
+    """Return how near a reconstruction is to the truth and to the reference.
+
+    Parameters
+    ----------
+    found_nm, reference_nm, true_nm
+        Optical path differences of one shape.
+    turn_nm
+        The wavelength by which they are ambiguous.
+
+    Returns
+    -------
+    Root mean square error against the truth, the share of tall places that are right, and against the reference the
+    standard deviation of the difference and SSIM over 150 nm.
+    """
+    return {
+        "rmse_nm": float(np.sqrt(np.mean(np.square(found_nm - true_nm, dtype=np.float64)))),
+        "tall_right": right_share(found_nm, true_nm, turn_nm),
+        "difference_sd_nm": float((found_nm - reference_nm).std()),
+        "ssim": float(structural_similarity(reference_nm, found_nm, data_range=SSIM_RANGE_NM)),  # type: ignore[no-untyped-call]
+    }
+
+
+def _compare(path: Path, population: str, number: int) -> dict[str, float]:
+    scene = held_out_scene(population, number)
     light, optics, settings = (
         scene.expose().intensity(),
         known_optics(scene, scene.z_um),
@@ -112,17 +150,16 @@ def _compare(path: Path, population: str, seed: int) -> dict[str, float]:
             second = solve_accelerated(light, optics, NetworkAccelerator(model, artefact), settings)
         end = time.process_time()
     turn_nm = 1e3 * optics.reference_um
-    true = scene.opd_nm
-    difference = second.opd_nm - first.opd_nm
+    before, after = (agreement(one.opd_nm, first.opd_nm, scene.opd_nm, turn_nm) for one in (first, second))
     return {
-        "reference_rmse_nm": _rms(first.opd_nm - true),
-        "network_rmse_nm": _rms(second.opd_nm - true),
+        "reference_rmse_nm": before["rmse_nm"],
+        "network_rmse_nm": after["rmse_nm"],
         "reference_cpu_s": middle - clock,
         "network_cpu_s": end - middle,
-        "difference_sd_nm": float(difference.std()),
-        "ssim": float(structural_similarity(first.opd_nm, second.opd_nm, data_range=SSIM_RANGE_NM)),  # type: ignore[no-untyped-call]
-        "reference_tall_right": right_share(first.opd_nm, true, turn_nm),
-        "network_tall_right": right_share(second.opd_nm, true, turn_nm),
+        "difference_sd_nm": after["difference_sd_nm"],
+        "ssim": after["ssim"],
+        "reference_tall_right": before["tall_right"],
+        "network_tall_right": after["tall_right"],
     }
 
 
@@ -143,13 +180,9 @@ def right_share(found_nm: NDArray[np.float32], true_nm: NDArray[np.float32], tur
     return float(np.mean(errors < RIGHT_TURNS * turn_nm))
 
 
-def _rms(values: NDArray[np.floating]) -> float:
-    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
-
-
 def _mean(values: list[float]) -> float | None:
     known = [value for value in values if np.isfinite(value)]
     return round(float(np.mean(known)), 4) if known else None
 
 
-__all__ = ["evaluate", "right_share"]
+__all__ = ["POPULATIONS", "agreement", "evaluate", "held_out_scene", "right_share"]
