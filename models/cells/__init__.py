@@ -27,7 +27,6 @@ from microscoped.models.cells.scores import (
     pair_cells,
     score,
 )
-from microscoped.models.cells.tiles import Tile, TileSettings, padded_shape, plan_tiles, run_tiled
 
 __all__ = [
     "AREA_ABOVE_NM",
@@ -57,8 +56,6 @@ __all__ = [
     "SettingsError",
     "Spread",
     "TableError",
-    "Tile",
-    "TileSettings",
     "TimeError",
     "Truth",
     "centre_map",
@@ -70,11 +67,8 @@ __all__ = [
     "integrate",
     "local_maxima",
     "measure_labels",
-    "padded_shape",
     "pair_cells",
-    "plan_tiles",
     "read_table",
-    "run_tiled",
     "score",
     "seeded_growing",
     "spread",

@@ -18,11 +18,11 @@ from skimage.feature import peak_local_max
 from skimage.measure import regionprops_table
 from skimage.segmentation import watershed
 
-from microscoped.models.cells.background import common_level, smooth_background
 from microscoped.models.cells.errors import MapError, SettingsError
 from microscoped.models.cells.measures import CellTable
 from microscoped.models.cells.quantities import AREA_ABOVE_NM, Quantity, dry_mass_pg, require_pixel_um
 from microscoped.models.cells.reading import local_maxima
+from microscoped.models.maps import common_level, smooth_background
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

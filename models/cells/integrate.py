@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from microscoped.models.cells.background import common_level
 from microscoped.models.cells.errors import MapError, SettingsError
 from microscoped.models.cells.quantities import REFRACTIVE_INCREMENT, dry_mass_pg, require_pixel_um
+from microscoped.models.maps import common_level
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

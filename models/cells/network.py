@@ -13,7 +13,7 @@ from microscoped.models.cells.inputs import CENTRE_RADIUS_UM, PIXEL_UM, SIDE_PX,
 from microscoped.models.cells.measures import CellTable
 from microscoped.models.cells.quantities import TYPICAL, Quantity
 from microscoped.models.cells.reading import ReadingSettings, disc_medians, find_places
-from microscoped.models.cells.tiles import TileSettings, run_tiled
+from microscoped.models.maps import TileSettings, run_tiled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

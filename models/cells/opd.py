@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
-from microscoped.models.cells.background import common_level
 from microscoped.models.cells.errors import MapError, ScaleError, SettingsError
+from microscoped.models.maps import common_level
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

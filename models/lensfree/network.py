@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 
-from microscoped.models.cells.tiles import TileSettings, padded_shape, plan_tiles
 from microscoped.models.lensfree.errors import NetworkError
+from microscoped.models.maps import TileSettings, padded_shape, plan_tiles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

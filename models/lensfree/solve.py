@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from microscoped.models.cells.background import common_level
 from microscoped.models.hologram.arrays import SCIPY
 from microscoped.models.lensfree._descent import Descent
 from microscoped.models.lensfree.autofocus import find_distance
@@ -20,6 +19,7 @@ from microscoped.models.lensfree.objective import Objective
 from microscoped.models.lensfree.register import estimate_shifts_um
 from microscoped.models.lensfree.settings import FAST_ITERATIONS, REFERENCE_ITERATIONS, SolveSettings
 from microscoped.models.lensfree.start import linear_start
+from microscoped.models.maps import common_level
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from microscoped.models.cells.background import common_level
 from microscoped.models.hologram import torch_arrays
 from microscoped.models.lensfree import (
     FramesError,
@@ -25,6 +24,7 @@ from microscoped.models.lensfree import (
     solve,
     solve_accelerated,
 )
+from microscoped.models.maps import common_level
 from tests.models.lensfree.dish import SHIFTS_UM, Z_UM, dish, rms
 
 GIVEN = SolveSettings(focus_range_um=0.0)

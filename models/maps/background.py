@@ -1,4 +1,4 @@
-"""The background under cells: smooth, and seen between them."""
+"""The background under objects: smooth, and seen between them."""
 
 from __future__ import annotations
 

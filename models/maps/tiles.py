@@ -1,4 +1,4 @@
-"""Frames of any size through a network of bounded memory: tiles with a halo, put together again before cells are read.
+"""Frames of any size through a network of bounded memory: tiles with a halo, put together again before they are read.
 
 Each pixel of the whole map comes from one tile, and cells are looked for on the whole: none can be counted twice or
 lost at a seam.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from microscoped.models.cells.errors import MapError, SettingsError
+from microscoped.models.maps.errors import TilesError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ class TileSettings:
 
     Raises
     ------
-    SettingsError
+    TilesError
         They do not fit each other. The message says how.
     """
 
@@ -50,14 +50,14 @@ class TileSettings:
     def __post_init__(self) -> None:
         for name, least in (("side_px", 1), ("halo_px", 0), ("multiple", 1), ("stride", 1)):
             if getattr(self, name) < least:
-                raise SettingsError(f"{name} {getattr(self, name)}: must be {least} at least")
+                raise TilesError(f"{name} {getattr(self, name)}: must be {least} at least")
         for name in ("side_px", "halo_px"):
             if getattr(self, name) % self.multiple:
-                raise SettingsError(f"{name} {getattr(self, name)}: must be a multiple of multiple, {self.multiple}")
+                raise TilesError(f"{name} {getattr(self, name)}: must be a multiple of multiple, {self.multiple}")
         if self.multiple % self.stride:
-            raise SettingsError(f"multiple {self.multiple}: must be a multiple of stride, {self.stride}")
+            raise TilesError(f"multiple {self.multiple}: must be a multiple of stride, {self.stride}")
         if self.side_px <= 2 * self.halo_px:
-            raise SettingsError(f"side_px {self.side_px}: nothing is left between two halos of {self.halo_px}")
+            raise TilesError(f"side_px {self.side_px}: nothing is left between two halos of {self.halo_px}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +100,11 @@ def plan_tiles(shape: tuple[int, int], settings: TileSettings = TileSettings()) 
 
     Raises
     ------
-    MapError
+    TilesError
         The frame has no pixels.
     """
     if min(shape) < 1:
-        raise MapError(f"frame: shape {shape} has no pixels")
+        raise TilesError(f"frame: shape {shape} has no pixels")
     rows, columns = (list(_spans(side, settings)) for side in padded_shape(shape, settings))
     return [
         Tile((down_window, across_window), (down_core, across_core))
@@ -137,11 +137,11 @@ def run_tiled(
 
     Raises
     ------
-    MapError
+    TilesError
         The frame has no two sides, or the network's maps have another shape.
     """
     if frame.ndim != 2:
-        raise MapError(f"frame: shape {frame.shape}; must be (rows, columns), one optical path difference a pixel")
+        raise TilesError(f"frame: shape {frame.shape}; must be (rows, columns)")
     shape, stride = (frame.shape[0], frame.shape[1]), settings.stride
     tiles = plan_tiles(shape, settings)
     rows, columns = padded_shape(shape, settings)
@@ -153,7 +153,7 @@ def run_tiled(
         seen = np.ascontiguousarray(padded[tile.window])
         maps = network(seen)
         if maps.ndim != 3 or maps.shape[1:] != (seen.shape[0] // stride, seen.shape[1] // stride):
-            raise MapError(
+            raise TilesError(
                 f"network: maps of shape {maps.shape} for a tile of {seen.shape}; "
                 f"must be (maps, {seen.shape[0] // stride}, {seen.shape[1] // stride}) at stride {stride}"
             )

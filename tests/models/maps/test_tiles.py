@@ -10,18 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage, spatial
 
-from microscoped.models.cells import (
-    CellTable,
-    MapError,
-    Quantity,
-    SettingsError,
-    TileSettings,
-    disc_maps,
-    padded_shape,
-    plan_tiles,
-    read_table,
-    run_tiled,
-)
+from microscoped.models.cells import CellTable, Quantity, disc_maps, read_table
+from microscoped.models.maps import TilesError, TileSettings, padded_shape, plan_tiles, run_tiled
 from tests.models.cells.hills import random_places
 
 if TYPE_CHECKING:
@@ -123,13 +113,13 @@ def test_the_last_tile_is_moved_inwards_instead_of_being_padded() -> None:
     [(lambda tile: tile, r"maps of shape \(96, 96\)"), (lambda tile: tile[None, 1:], r"\(1, 95, 96\)")],
 )
 def test_maps_of_another_shape_are_refused(network: object, said: str) -> None:
-    with pytest.raises(MapError, match=said):
+    with pytest.raises(TilesError, match=said):
         run_tiled(np.zeros((100, 100), np.float32), network, SETTINGS)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (5,), (4, 4, 3)])
 def test_frames_without_two_sides_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(MapError):
+    with pytest.raises(TilesError):
         run_tiled(np.zeros(shape, np.float32), lambda tile: tile[None], SETTINGS)
 
 
@@ -145,7 +135,7 @@ def test_frames_without_two_sides_are_refused(shape: tuple[int, ...]) -> None:
     ],
 )
 def test_settings_that_do_not_fit_are_refused(values: dict[str, int], said: str) -> None:
-    with pytest.raises(SettingsError, match=said):
+    with pytest.raises(TilesError, match=said):
         TileSettings(**values)
 
 
