@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from microscoped.models.training import ExportOptions, TrainOptions
 
 VARIANT = "variant.json"
-FRAMES = 300
+FRAMES = 200
 """Reconstructed for training."""
 HELD_OUT_FROM = 1_000_000
 """First index of the frames of the learning curve, a tenth of those of training."""
@@ -92,7 +92,7 @@ def train(options: TrainOptions) -> Path:
     learner.folder.mkdir(parents=True, exist_ok=True)
     told = {**asdict(pairs), "folder": pairs.name, "frames": count}
     (learner.folder / VARIANT).write_text(json.dumps({"variant": name, "pairs": told}), encoding="utf-8")
-    learn(learner, *(Patches(some, variant.task) for some in (files[:count], files[count:])), options.progress)
+    learn(learner, Patches(files[:count], variant.task), Patches(files[count:], variant.task), options.progress)
     return learner.checkpoint
 
 
