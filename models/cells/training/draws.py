@@ -8,12 +8,13 @@ cell is in both.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
 from microscoped.models.cells.heatmaps import DISC_RADIUS_UM, centre_map, disc_maps
 from microscoped.models.cells.inputs import CENTRE_RADIUS_UM, PIXEL_UM, UNIT_NM
+from microscoped.models.cells.measures import CellTable
 from microscoped.models.cells.quantities import TYPICAL, Quantity
 from microscoped.simulators.cells import CellField, CellLibrary, Degradation, PopulationParameters
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+Images = Literal["clean", "degraded", "lensfree"]
+"""Maps with little noise; with noise and background as in Allier 2022, Figure 4; fast lens-free reconstructions."""
 
 MATCHED: Final = (183, 255, 364, 527)
 """Densities of the populations of Allier 2022, Table 1, in cells per square millimetre."""
@@ -63,8 +67,8 @@ class Draw:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Field:
-    """A clean image, and its cells.
+class Field:
+    """An image before noise, and its cells.
 
     Parameters
     ----------
@@ -83,47 +87,34 @@ class _Field:
     values: NDArray[np.float32]
     half_px: NDArray[np.float64]
 
+    @classmethod
+    def of(cls, opd_nm: NDArray[np.floating], truth: CellTable, quantities: Sequence[Quantity]) -> Field:
+        """Return the field of a map and of the table that a perfect measurement of it would give."""
+        return cls(
+            opd_nm.astype(np.float16),
+            truth.places_px,
+            np.stack([truth.column(q) / TYPICAL[q] for q in quantities], axis=1).astype(np.float32),
+            0.5 * truth.column(Quantity.LENGTH) / truth.pixel_um,
+        )
+
 
 class Stream:
     """Endless draws: windows of fields that were laid out once, turned and mirrored.
 
     Parameters
     ----------
-    seed
-        Of cells and fields.
-    cells, fields
-        Cells rendered of each population, and fields laid out of them.
-    quantities
-        What is measured, in order.
+    fields
+        Which they are, all of one size.
     stride
         Pixels of the image on one of the maps; 1 with discs, else cones and quantities round them.
     discs
         Whether the maps are the paper's.
-    degraded
-        Whether images have noise and background as in Allier 2022, Figure 4.
+    images
+        What is seen of the fields.
     """
 
-    def __init__(
-        self,
-        seed: int,
-        cells: int,
-        fields: int,
-        quantities: Sequence[Quantity],
-        stride: int,
-        *,
-        discs: bool,
-        degraded: bool,
-    ) -> None:
-        matched = [PopulationParameters.matched(density) for density in MATCHED]
-        libraries = [
-            CellLibrary(parameters, PIXEL_UM, cells, seed + k)
-            for k, parameters in enumerate([*matched, PopulationParameters.wide()])
-        ]
-        rng = np.random.default_rng((seed, 3))
-        self._fields = [_lay_out(libraries, quantities, rng) for _ in range(fields)]
-        self._stride = stride
-        self._discs = discs
-        self._degraded = degraded
+    def __init__(self, fields: Sequence[Field], stride: int, *, discs: bool, images: Images) -> None:
+        self._fields, self._stride, self._discs, self._images = fields, stride, discs, images
 
     def draw(self, rng: np.random.Generator, count: int, side_px: int) -> Draw:
         """Draw square images."""
@@ -133,7 +124,7 @@ class Stream:
 
     def _one(self, rng: np.random.Generator, side_px: int) -> tuple[NDArray[np.float32], ...]:
         field = self._fields[int(rng.integers(len(self._fields)))]
-        top, left = (int(first) for first in rng.integers(0, FIELD_PX - side_px + 1, 2))
+        top, left = (int(first) for first in rng.integers(0, len(field.opd_nm) - side_px + 1, 2))
         opd_nm = field.opd_nm[top : top + side_px, left : left + side_px].astype(np.float32)
         places = field.places_px - (top, left)
         symmetry = int(rng.integers(8))
@@ -148,7 +139,7 @@ class Stream:
             ends = rng.integers(side_px // 3, side_px + 1, 2)
         image = np.zeros((side_px, side_px), np.float32)
         seen = np.ascontiguousarray(opd_nm[: ends[0], : ends[1]])
-        image[: ends[0], : ends[1]] = degrade(seen, rng, degraded=self._degraded) * np.float32(1.0 / UNIT_NM)
+        image[: ends[0], : ends[1]] = degrade(seen, rng, self._images) * np.float32(1.0 / UNIT_NM)
         kept = ((places >= -0.5) & (places < ends - 0.5)).all(axis=1)
         places = places[kept]
         half = field.half_px[kept, None]
@@ -170,27 +161,47 @@ class Stream:
         return centres, drawn[:-1], drawn[-1] * centres
 
 
-def _lay_out(libraries: Sequence[CellLibrary], quantities: Sequence[Quantity], rng: np.random.Generator) -> _Field:
+def simulated_fields(seed: int, cells: int, count: int, quantities: Sequence[Quantity]) -> list[Field]:
+    """Lay out fields of cells of all populations.
+
+    Parameters
+    ----------
+    seed
+        Of cells and fields.
+    cells
+        Rendered of each population.
+    count
+        Of fields.
+    quantities
+        What is measured, in order.
+    """
+    matched = [PopulationParameters.matched(density) for density in MATCHED]
+    libraries = [
+        CellLibrary(parameters, PIXEL_UM, cells, seed + k)
+        for k, parameters in enumerate([*matched, PopulationParameters.wide()])
+    ]
+    rng = np.random.default_rng((seed, 3))
+    return [_lay_out(libraries, quantities, rng) for _ in range(count)]
+
+
+def _lay_out(libraries: Sequence[CellLibrary], quantities: Sequence[Quantity], rng: np.random.Generator) -> Field:
     wide = rng.uniform() < WIDE_SHARE
     library = libraries[-1] if wide else libraries[int(rng.integers(len(libraries) - 1))]
     density = 0.0 if rng.uniform() < EMPTY_SHARE else float(rng.uniform(*DENSITIES))
     parameters = replace(library.parameters, density_per_mm2=(density, density))
-    field = CellField(parameters, (FIELD_PX, FIELD_PX), PIXEL_UM, int(rng.integers(1 << 31)), source=library)
-    values = [[getattr(truth, q.value) / TYPICAL[q] for q in quantities] for truth in field.truths]
-    return _Field(
-        field.opd_nm.astype(np.float16),
-        np.array([(t.row_um, t.column_um) for t in field.truths]).reshape(-1, 2) / PIXEL_UM,
-        np.array(values, np.float32).reshape(-1, len(quantities)),
-        np.array([0.5 * truth.length_um / PIXEL_UM for truth in field.truths]),
-    )
+    shape = (FIELD_PX, FIELD_PX)
+    field = CellField(parameters, shape, PIXEL_UM, int(rng.integers(1 << 31)), source=library)
+    return Field.of(field.opd_nm, CellTable.of_truths(field.truths, shape, PIXEL_UM), quantities)
 
 
-def degrade(opd_nm: NDArray[np.float32], rng: np.random.Generator, *, degraded: bool) -> NDArray[np.float32]:
+def degrade(opd_nm: NDArray[np.float32], rng: np.random.Generator, images: Images) -> NDArray[np.float32]:
     """Return an image as a training sees it."""
-    if not degraded:
+    if images == "lensfree":
+        return opd_nm
+    if images == "clean":
         return Degradation(noise_nm=float(rng.uniform(*CLEAN_NOISE_NM))).apply(opd_nm, rng)
     offset = np.float32(rng.uniform(-OFFSET_NM, OFFSET_NM))
     return Degradation.draw(rng).apply(opd_nm, rng) + offset
 
 
-__all__ = ["MATCHED", "Draw", "Stream", "degrade"]
+__all__ = ["MATCHED", "Draw", "Field", "Images", "Stream", "degrade", "simulated_fields"]

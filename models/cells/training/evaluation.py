@@ -14,11 +14,11 @@ from microscoped.models.cells.heatmaps import disc_maps
 from microscoped.models.cells.network import CellNetwork
 from microscoped.models.cells.quantities import TYPICAL, Quantity
 from microscoped.models.cells.scores import pair_cells, score
-from microscoped.models.cells.training.sets import SETS, calibration_sets, evaluation_set
+from microscoped.models.cells.training.sets import SETS, evaluation_set
 from microscoped.models.runtimes import load_artefact, open_model
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
     from pydantic import JsonValue
@@ -35,22 +35,27 @@ COVERAGE = 90.0
 """Percent of the intervals that are to hold the truth."""
 
 
-def interval_factors(artefact: Artefact, *, degraded: bool) -> dict[str, float]:
+def interval_factors(artefact: Artefact, images: Iterable[tuple[NDArray[np.float32], CellTable]]) -> dict[str, float]:
     """Return what makes a network's expected errors half widths of 90 % intervals, by quantity.
 
-    They come from cells that neither training nor evaluation sees. Networks that tell no errors have none.
+    Parameters
+    ----------
+    artefact
+        The network; one that tells no errors has no factors.
+    images
+        As those of its training, with the tables of perfect measurements, of cells that neither training nor evaluation
+        sees.
     """
     with open_model(artefact, "onnxruntime", threads=1) as model:
         network = CellNetwork(model, artefact)
         ratios: dict[Quantity, list[NDArray[np.float64]]] = {quantity: [] for quantity in network.quantities}
-        for one in calibration_sets(degraded=degraded):
-            for image, truth in one.images():
-                found = network.table(image, truth.pixel_um)
-                pairs = pair_cells(truth, found)
-                true, own = pairs.true[pairs.counted], pairs.found[pairs.counted]
-                for quantity, parts in ratios.items():
-                    error = np.abs(found.column(quantity)[own] - truth.column(quantity)[true])
-                    parts.append(error / (found.half_widths(quantity)[own] / network.factor(quantity)))
+        for image, truth in images:
+            found = network.table(image, truth.pixel_um)
+            pairs = pair_cells(truth, found)
+            true, own = pairs.true[pairs.counted], pairs.found[pairs.counted]
+            for quantity, parts in ratios.items():
+                error = np.abs(found.column(quantity)[own] - truth.column(quantity)[true])
+                parts.append(error / (found.half_widths(quantity)[own] / network.factor(quantity)))
     known = {quantity: np.concatenate(parts) for quantity, parts in ratios.items()}
     return {
         quantity.value: float(np.percentile(ratio, COVERAGE))

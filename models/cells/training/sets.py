@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from microscoped.models.cells.training.draws import Images
+
 SEED: Final = 9_000_000
 """Cells come from seeds of their own."""
 FRAME_PX: Final = (512, 512)
@@ -91,11 +93,11 @@ SETS: Final = (
 """The four densities, the other six quality levels of the paper at 255 cells/mm², and the wide population."""
 
 
-def calibration_sets(*, degraded: bool) -> tuple[EvaluationSet, ...]:
-    """Return the sets whose errors give the intervals their factors: as a training's images are, but other cells."""
-    levels = QUALITY_LEVELS if degraded else QUALITY_LEVELS[:1]
+def calibration_sets(images: Images) -> tuple[EvaluationSet, ...]:
+    """Return the sets whose errors give the intervals their factors: as a training's maps are, but other cells."""
+    levels = QUALITY_LEVELS if images == "degraded" else QUALITY_LEVELS[:1]
     return tuple(
-        EvaluationSet("calibration", density, level, 20 + 10 * k + n, 2 if degraded else 6)
+        EvaluationSet("calibration", density, level, 20 + 10 * k + n, 2 if images == "degraded" else 6)
         for k, level in enumerate(levels)
         for n, density in enumerate((183, 364))
     )

@@ -199,24 +199,28 @@ class TruthUnwrapper:
         return right, absorption
 
 
+def believed_um(recipe: PairRecipe, index: int, scene: LensFreeScene) -> float:
+    """Return the distance that is believed of a frame, off the true one as autofocus leaves it."""
+    return scene.z_um + Z_ERROR_UM * float(np.random.default_rng((recipe.seed, 52, index)).standard_normal())
+
+
 def _make(task: tuple[PairRecipe, int, Path]) -> None:
     recipe, index, path = task
     scene = draw_scene(recipe, index)
-    rng = np.random.default_rng((recipe.seed, 52, index))
-    z_um = scene.z_um + Z_ERROR_UM * float(rng.standard_normal())
     early: list[NDArray[np.float32]] = []
 
     def look(progress: Progress) -> None:
         if progress.iteration in recipe.early:
             early.append(np.stack(progress.maps()))
 
-    optics = known_optics(scene, z_um)
+    optics = known_optics(scene, believed_um(recipe, index, scene))
+    misses = int(np.random.default_rng((recipe.seed, 53, index)).integers(2))
     found = solve(
         scene.expose().intensity(),
         optics,
         SolveSettings(focus_range_um=0.0),
         iterations=recipe.iterations,
-        unwrapper=TruthUnwrapper(scene.opd_nm, 1e3 * optics.reference_um, int(rng.integers(2))),
+        unwrapper=TruthUnwrapper(scene.opd_nm, 1e3 * optics.reference_um, misses),
         callback=look,
     )
     late, true = np.stack([found.opd_nm, found.absorption]), np.stack([scene.opd_nm, scene.absorption])
@@ -239,4 +243,4 @@ def _library(name: str, seed: int) -> CellLibrary:
     return CellLibrary(population, count=CELLS, seed=seed)
 
 
-__all__ = ["PairRecipe", "TruthUnwrapper", "draw_scene", "known_optics", "make_pairs", "read_pair"]
+__all__ = ["PairRecipe", "TruthUnwrapper", "believed_um", "draw_scene", "known_optics", "make_pairs", "read_pair"]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import pytest
 
 from microscoped.models.cells import CellNetwork, Quantity, disc_maps
 from microscoped.models.cells.inputs import UNIT_NM
-from microscoped.models.training import EvaluateOptions, ExportOptions, TrainOptions
+from microscoped.models.training import EvaluateOptions, ExportOptions, Silence, TrainOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 torch = pytest.importorskip("torch", reason="training needs the extra 'train'")
 
 from microscoped.models.cells import training  # noqa: E402
-from microscoped.models.cells.training import draws, sets  # noqa: E402
+from microscoped.models.cells.training import draws, reconstructed, sets  # noqa: E402
 from microscoped.models.cells.training.draws import Stream  # noqa: E402
 from microscoped.models.cells.training.exporting import load_checkpoint  # noqa: E402
+from microscoped.models.lensfree.training import pairs  # noqa: E402
 from microscoped.models.runtimes import load_artefact, open_model  # noqa: E402
 
 EVERY = tuple(Quantity)
@@ -27,7 +28,7 @@ EVERY = tuple(Quantity)
 
 @pytest.fixture(scope="module")
 def stream() -> Stream:
-    return Stream(5, 12, 6, EVERY, 2, discs=False, degraded=False)
+    return Stream(draws.simulated_fields(5, 12, 6, EVERY), 2, discs=False, images="clean")
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,8 @@ def test_draws_of_a_seed_are_the_same_ones(stream: Stream) -> None:
 
 
 def test_the_papers_maps_are_discs_at_full_resolution() -> None:
-    stream = Stream(5, 8, 2, (Quantity.DRY_MASS,), 1, discs=True, degraded=False)
+    fields = draws.simulated_fields(5, 8, 2, (Quantity.DRY_MASS,))
+    stream = Stream(fields, 1, discs=True, images="clean")
     drawn = stream.draw(np.random.default_rng(2), 4, 128)
     assert drawn.quantities.shape == (4, 1, 128, 128)
     (disc,) = disc_maps([(64, 64)], np.ones((1, 1)), (128, 128), 1.67)
@@ -66,10 +68,31 @@ def test_the_papers_maps_are_discs_at_full_resolution() -> None:
 def test_degraded_images_are_noisier(stream: Stream) -> None:
     rng = np.random.default_rng(0)
     flat = np.zeros((128, 128), np.float32)
-    clean = max(draws.degrade(flat, rng, degraded=False).std() for _ in range(20))
-    worst = max(draws.degrade(flat, rng, degraded=True).std() for _ in range(20))
+    clean = max(draws.degrade(flat, rng, "clean").std() for _ in range(20))
+    worst = max(draws.degrade(flat, rng, "degraded").std() for _ in range(20))
     assert clean < 4.0
     assert worst > 12.0
+
+
+def test_reconstructions_are_made_once_and_show_the_cells_where_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pairs, "CELLS", 12)
+    monkeypatch.setattr(pairs, "DENSITIES", (200.0, 300.0))
+    monkeypatch.setattr(reconstructed, "SIDE_PX", 128)
+    images = list(reconstructed.reconstructed_images(tmp_path, 500, [1, 2], Silence()))
+    (place,) = tmp_path.iterdir()
+    before = [path.stat().st_mtime_ns for path in place.iterdir()]
+    again = list(reconstructed.reconstructed_images(tmp_path, 500, [1, 2], Silence()))
+    assert before == [path.stat().st_mtime_ns for path in place.iterdir()]
+    for (image, truth), (same, _) in zip(images, again, strict=True):
+        np.testing.assert_array_equal(image, same)
+        rows, columns = np.rint(truth.places_px).astype(int).T
+        assert image[rows, columns].mean() > 20.0 + image.mean()
+    fields = [draws.Field.of(image, truth, EVERY) for image, truth in images]
+    drawn = Stream(fields, 2, discs=False, images="lensfree").draw(np.random.default_rng(0), 4, 64)
+    assert drawn.images.shape == (4, 1, 64, 64)
+    assert (drawn.quantities[:, 0][drawn.weights > 0] > 0).all()
 
 
 def test_no_evaluated_cell_is_one_of_training() -> None:
@@ -77,8 +100,8 @@ def test_no_evaluated_cell_is_one_of_training() -> None:
     seeds = {sets.SEED + 1_000 * one.number + k for one in sets.SETS for k in range(one.fields)}
     fixing = {
         sets.SEED + 1_000 * one.number + k
-        for degraded in (False, True)
-        for one in sets.calibration_sets(degraded=degraded)
+        for images in get_args(draws.Images)
+        for one in sets.calibration_sets(images)
         for k in range(one.fields)
     }
     assert not seeds & fixing
@@ -91,7 +114,7 @@ def test_no_evaluated_cell_is_one_of_training() -> None:
 def test_an_unknown_set_and_an_unknown_variant_are_told_which_there_are(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"split 'x': there are density_183, .*wide"):
         sets.evaluation_set("x")
-    with pytest.raises(ValueError, match=r"variant 'x': there are a, b, reference"):
+    with pytest.raises(ValueError, match=r"variant 'x': there are a, b, lensfree"):
         training.train(TrainOptions(tmp_path, draws=8, variant="x"))
 
 
@@ -105,7 +128,7 @@ def test_training_lowers_the_error_and_resumes(trained: Path) -> None:
 
 
 def test_what_is_exported_is_read_and_scored(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "interval_factors", lambda artefact, *, degraded: {"dry_mass_pg": 3.0})
+    monkeypatch.setattr(training, "interval_factors", lambda artefact, images: {"dry_mass_pg": 3.0})
     path = training.export(ExportOptions(trained, tmp_path))
     artefact = load_artefact(path)
     assert path.name == "cells_a.onnx"
