@@ -187,7 +187,8 @@ def report(figures: dict[str, Any]) -> int:
     identical = all(one["exit"] == 0 and one["told"] == told for one in same)
     print(f"same, {TIMES} times: {'identical' if identical else 'DIFFERENT'} ({same[0]['seconds']:.0f} s each)")
     found = again["told"]["recomputed"]
-    apart = {f"{engine}.{key}": off for engine, fields in found["largest"].items() for key, off in fields.items() if off}
+    fields = [(engine, *one) for engine, largest in found["largest"].items() for one in largest.items()]
+    apart = {f"{engine}.{name}": off for engine, name, off in fields if off}
     print(f"recompute: {found['measured']} measured again, {found['differing']} differ, {found['flipped']} decide")
     print(f"  otherwise; largest differences: {apart or 'none'} ({again['seconds']:.0f} s)")
     print(f"changed ({changed['constant']}): exit code {changed['exit']}, {changed['told']['difference']}")
