@@ -70,10 +70,16 @@ class LensFreeReadingConfig(Section):
                 "focus_range_um",
                 f"focus_range_um {self.focus_range_um:g} must be below z_um {self.z_um:g}, the distance to the sensor",
             )
-        if self.method == "reference" and self.accelerator not in ("auto", "none"):
-            raise KeyProblemError(
-                "accelerator", f"accelerator {self.accelerator} means nothing with method reference; take it out"
-            )
+        if self.accelerator not in ("auto", "none"):
+            if self.method == "reference":
+                raise KeyProblemError(
+                    "accelerator", f"accelerator {self.accelerator} means nothing with method reference; take it out"
+                )
+            if self.unwrapper not in ("auto", "none"):
+                raise KeyProblemError(
+                    "unwrapper",
+                    f"unwrapper {self.unwrapper}: an accelerator unwraps by itself; take one of the two out",
+                )
         return self
 
 

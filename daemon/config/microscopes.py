@@ -296,8 +296,9 @@ class OpdConfig(Section):
 class LensFreeConfig(Section):
     """A simulated lens-free microscope before adherent cells: in-line holograms in red, green and blue.
 
-    Its pixels are those of ``optics``. Frames do not change with the stage. The wavelengths are 630, 530 and 450 nm, 20,
-    33 and 22 nm wide; the pinhole is 50 µm wide and 50 mm away; the camera has 12 bits and counts 100 without light.
+    Its pixels are those of ``optics``. Frames do not change with the stage. The wavelengths are 630, 530 and 450 nm,
+    20, 33 and 22 nm wide; the pinhole is 50 µm wide and 50 mm away; the camera has 12 bits and counts 100 without
+    light.
 
     Parameters
     ----------

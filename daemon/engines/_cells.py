@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from microscoped.daemon.core import CellsDefaults
 from microscoped.daemon.engines._holograms import hologram_reconstruction, transforms
-from microscoped.daemon.engines._lensfree import between_iterations, lensfree_source
+from microscoped.daemon.engines._lensfree import lensfree_source, networks_between
 from microscoped.daemon.engines._shared import engine_threads, plans_folder
 from microscoped.daemon.runtime import ProcessEngine
 from microscoped.models.registry import model_spec
@@ -62,7 +62,7 @@ def cells_engine(
     try:
         network = _network(config)
         if chosen.source == "lensfree":
-            accelerator, unwrapper = between_iterations(chosen)
+            accelerator, unwrapper = networks_between(chosen)
             engine = ProcessEngine(CELLS, 1, partial(_built, config))
         else:
             engine = _built(config, holograms)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from microscoped.models.runtimes import Artefact
 
 
-def between_iterations(chosen: CellsEngineConfig) -> tuple[Artefact | None, Artefact | None]:
+def networks_between(chosen: CellsEngineConfig) -> tuple[Artefact | None, Artefact | None]:
     """Return the accelerator and the unwrapper that are used; at most one of them.
 
     Raises
@@ -25,11 +25,10 @@ def between_iterations(chosen: CellsEngineConfig) -> tuple[Artefact | None, Arte
     ModelError
         One was asked for by name, and is not there or damaged.
     """
-    from microscoped.models.lensfree.shipped import ACCELERATORS, UNWRAPPERS, shipped
+    from microscoped.models.lensfree.shipped import between_iterations
 
     reading = chosen.lensfree
-    accelerator = None if reading.method == "reference" else shipped(reading.accelerator, ACCELERATORS)
-    return accelerator, None if accelerator is not None else shipped(reading.unwrapper, UNWRAPPERS)
+    return between_iterations(reading.accelerator, reading.unwrapper, reference=reading.method == "reference")
 
 
 def lensfree_source(chosen: CellsEngineConfig) -> LensFreeOpd:
@@ -45,7 +44,7 @@ def lensfree_source(chosen: CellsEngineConfig) -> LensFreeOpd:
     from microscoped.models.lensfree.shipped import open_accelerator, open_unwrapper
 
     reading, threads = chosen.lensfree, engine_threads()
-    accelerator, unwrapper = between_iterations(chosen)
+    accelerator, unwrapper = networks_between(chosen)
     usual = REFERENCE_ITERATIONS if reading.method == "reference" else sum(FAST_ITERATIONS)
     settings = LensFreeSettings(
         iterations=reading.iterations or usual,
@@ -53,7 +52,7 @@ def lensfree_source(chosen: CellsEngineConfig) -> LensFreeOpd:
         solve=SolveSettings(focus_range_um=reading.focus_range_um),
     )
     return LensFreeOpd(
-        inline_optics(chosen),
+        _optics(chosen),
         settings,
         accelerator=None
         if accelerator is None
@@ -66,7 +65,7 @@ def lensfree_source(chosen: CellsEngineConfig) -> LensFreeOpd:
     )
 
 
-def inline_optics(chosen: CellsEngineConfig) -> InlineOptics:
+def _optics(chosen: CellsEngineConfig) -> InlineOptics:
     """Return the microscope; the size of a pixel comes with each frame."""
     from microscoped.models.lensfree import InlineOptics
 
@@ -83,4 +82,4 @@ def inline_optics(chosen: CellsEngineConfig) -> InlineOptics:
     )
 
 
-__all__ = ["between_iterations", "lensfree_source"]
+__all__ = ["lensfree_source", "networks_between"]

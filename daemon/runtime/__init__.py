@@ -18,5 +18,6 @@ __all__ = [
     "Loop",
     "PairEngine",
     "PairObjective",
+    "ProcessEngine",
     "Sockets",
 ]

@@ -37,8 +37,8 @@ MOST_DEATHS: Final = 3
 """A process that ends so often in a row, without a measurement between, is not started again."""
 END_S: Final = 5.0
 """How long a killed process may take to be gone."""
-POLITE: Final = 10
-"""Steps of priority that it leaves to the loop, the driver and other engines."""
+POLITE: Final = 5
+"""Its niceness, at least: the loop, the driver and other engines come first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +137,8 @@ class ProcessEngine:
     def _start(self) -> _Child:
         if self._deaths >= MOST_DEATHS:
             raise EngineProcessError(
-                f"its process died {self._deaths} times in a row and is not started again; see the log, and restart the "
-                "daemon"
+                f"its process died {self._deaths} times in a row and is not started again; see the log, and restart "
+                "the daemon"
             )
         spawning = multiprocessing.get_context("spawn")
         jobs, to = spawning.Pipe(duplex=False)
@@ -182,7 +182,7 @@ def _serve(jobs: Connection, answers: Connection, build: Callable[[], Engine]) -
     """Measure what comes until nobody is there any more: the process's own program."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches it, too, and its end is the daemon's to say
     if sys.platform != "win32":
-        os.nice(POLITE)
+        os.setpriority(os.PRIO_PROCESS, 0, max(POLITE, os.getpriority(os.PRIO_PROCESS, 0)))
     waiting: queue.SimpleQueue[tuple[list[NDArray[Any]], Mapping[str, Any]]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(jobs, waiting), name="jobs", daemon=True).start()
     engine: Engine | None = None
@@ -212,9 +212,7 @@ def _measured(engine: Engine, frames: list[NDArray[Any]], options: Mapping[str, 
     return found if isinstance(found, Measurement) else dict(found)
 
 
-def _listen(
-    jobs: Connection, waiting: queue.SimpleQueue[tuple[list[NDArray[Any]], Mapping[str, Any]]]
-) -> None:
+def _listen(jobs: Connection, waiting: queue.SimpleQueue[tuple[list[NDArray[Any]], Mapping[str, Any]]]) -> None:
     """Take jobs from the pipe; when the daemon is gone, end the process, whatever it does."""
     try:
         while True:

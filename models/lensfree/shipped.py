@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from microscoped.models import registry
+from microscoped.models.lensfree.errors import SettingsError
 from microscoped.models.lensfree.network import NetworkAccelerator, NetworkUnwrapper
 from microscoped.models.runtimes import load_artefact, open_model
 
@@ -51,6 +52,33 @@ def shipped(name: str, among: Sequence[str]) -> Artefact | None:
     return None
 
 
+def between_iterations(accelerator: str, unwrapper: str, *, reference: bool) -> tuple[Artefact | None, Artefact | None]:
+    """Return the accelerator and the unwrapper of a reconstruction, at most one of them: an accelerator unwraps, too.
+
+    Parameters
+    ----------
+    accelerator, unwrapper
+        As of `shipped`.
+    reference
+        The reference reconstruction has no accelerator.
+
+    Raises
+    ------
+    SettingsError
+        Networks were asked for by name that do not go together.
+    ModelError
+        One was asked for by name, and is not there or damaged.
+    """
+    if reference and accelerator not in (AUTO, NONE):
+        raise SettingsError(f"accelerator {accelerator}: the reference reconstruction has none; take it out")
+    if not {accelerator, unwrapper} & {AUTO, NONE}:
+        raise SettingsError(
+            f"unwrapper {unwrapper}: an accelerator, {accelerator}, unwraps by itself; choose one of them"
+        )
+    first = None if reference else shipped(accelerator, ACCELERATORS)
+    return first, None if first is not None else shipped(unwrapper, UNWRAPPERS)
+
+
 def open_accelerator(
     artefact: Artefact, backend: str, *, threads: int = 1, cache_folder: Path | None = None
 ) -> NetworkAccelerator:
@@ -73,4 +101,13 @@ def open_unwrapper(
     return NetworkUnwrapper(model, artefact)
 
 
-__all__ = ["ACCELERATORS", "AUTO", "NONE", "UNWRAPPERS", "open_accelerator", "open_unwrapper", "shipped"]
+__all__ = [
+    "ACCELERATORS",
+    "AUTO",
+    "NONE",
+    "UNWRAPPERS",
+    "between_iterations",
+    "open_accelerator",
+    "open_unwrapper",
+    "shipped",
+]
