@@ -11,6 +11,7 @@ from microscoped.daemon.config import (
     DEMO,
     FieldConfig,
     HologramConfig,
+    LensFreeConfig,
     MicroManagerConfig,
     OpdConfig,
     RecordedConfig,
@@ -155,6 +156,8 @@ def _simulated(config: Config) -> SimulatedMicroscope:
             return _holographic(config, chosen)
         case OpdConfig():
             return _quantitative(config, chosen)
+        case LensFreeConfig():
+            return _lens_free(config, chosen)
         case MicroManagerConfig():
             raise ValueError("a Micro-Manager configuration is not simulated here")
 
@@ -232,6 +235,26 @@ def _quantitative(config: Config, chosen: OpdConfig) -> SimulatedMicroscope:
     )
     return SimulatedMicroscope(
         OpdScene(setup), _stage_model(chosen.stage), pixel_size_um=pixel_um, max_fps=chosen.max_fps
+    )
+
+
+def _lens_free(config: Config, chosen: LensFreeConfig) -> SimulatedMicroscope:
+    from microscoped.simulators import SimulatedMicroscope
+    from microscoped.simulators.cells import PopulationParameters
+    from microscoped.simulators.lensfree import LensFreeCameraScene, LensFreeSetup, rgb_optics
+
+    pixel_um = config.optics.pixel_size_um
+    if pixel_um is None:
+        raise ValueError("a simulated microscope of kind lensfree needs optics.pixel_size_um")
+    setup = LensFreeSetup(
+        optics=rgb_optics(z_um=chosen.z_um, pitch_um=pixel_um),
+        cells=PopulationParameters.matched(chosen.density_per_mm2),
+        shape_px=chosen.shape_px,
+        seed=chosen.seed,
+        z_error_um=chosen.z_error_um,
+    )
+    return SimulatedMicroscope(
+        LensFreeCameraScene(setup), _stage_model(chosen.stage), pixel_size_um=pixel_um, max_fps=chosen.max_fps
     )
 
 

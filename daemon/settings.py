@@ -103,6 +103,7 @@ def core_settings(
         cells=None if isinstance(cells, str) else cells,
         no_cells=cells if isinstance(cells, str) else "",
         engines=tuple(offered),
+        engine_late_s=_late_s(config),
         frame_allowance_s=config.camera.frame_allowance_s,
         stream_at_start=config.camera.stream_at_start,
         pixel_size_um=config.optics.pixel_size_um,
@@ -110,6 +111,12 @@ def core_settings(
         record_pixels=config.record.pixels,
         expected_z_um=expected_z_um,
     )
+
+
+def _late_s(config: Config) -> dict[str, float]:
+    """How long frames may wait for engines that need long for one."""
+    cells = config.engines.cells
+    return {"cells": cells.lensfree.late_s} if cells.source == "lensfree" else {}
 
 
 __all__ = ["UNKNOWN_DOF_UM", "camera_settings", "core_settings", "motion_settings"]

@@ -243,6 +243,8 @@ def _cells(config: Config, facts: Mapping[str, Any]) -> list[Finding]:
     found = [Finding("cells, read by", network, "configured" if warning else _said(chosen, "network"), warning)]
     if chosen.source == "hologram":
         return [*found, Finding("cells, frames", "off-axis holograms", "configured")]
+    if chosen.source == "lensfree":
+        return [*found, *_lens_free(config, facts), *_cells_pixel(config, facts)]
     zero = "the most frequent count of each frame" if chosen.zero_count is None else f"{chosen.zero_count:g}"
     warning = ""
     if chosen.zero_count is not None and chosen.zero_count * (chosen.nm_per_count or 0.0) < LEAST_BELOW_NM:
@@ -254,12 +256,32 @@ def _cells(config: Config, facts: Mapping[str, Any]) -> list[Finding]:
         Finding("cells, frames", f"{chosen.nm_per_count:g} nm per count", "configured"),
         Finding("cells, count of the medium", zero, _said(chosen, "zero_count"), warning),
     ]
+    return [*found, *_cells_pixel(config, facts)]
+
+
+def _cells_pixel(config: Config, facts: Mapping[str, Any]) -> list[Finding]:
+    chosen = config.engines.cells
     pixel_um = chosen.pixel_size_um or config.optics.pixel_size_um or facts["camera"].get("pixel_size_um")
     if not pixel_um:
         remedy = "unknown, so no cell can be measured; set optics.pixel_size_um or engines.cells.pixel_size_um"
-        return [*found, Finding("cells, pixel", "-", "unknown", remedy)]
+        return [Finding("cells, pixel", "-", "unknown", remedy)]
     source: Source = "configured" if chosen.pixel_size_um or config.optics.pixel_size_um else "measured"
-    return [*found, Finding("cells, pixel", f"{pixel_um:g} µm", source)]
+    return [Finding("cells, pixel", f"{pixel_um:g} µm", source)]
+
+
+def _lens_free(config: Config, facts: Mapping[str, Any]) -> list[Finding]:
+    """Return how lens-free frames are read."""
+    reading, told = config.engines.cells.lensfree, facts["cells"]
+    warning = ""
+    if facts["camera"]["channels"] != 3:
+        warning = "the camera is monochrome, so no frame can be measured: a lens-free frame is red, green and blue"
+    within = f", looked for within {reading.focus_range_um:g} µm in each frame" if reading.focus_range_um else ""
+    between = told["accelerator"] or told["unwrapper"] or "no network"
+    return [
+        Finding("cells, frames", "lens-free, red, green and blue", "configured", warning),
+        Finding("cells, to the sensor", f"{reading.z_um:g} µm{within}", "configured"),
+        Finding("cells, reconstruction", f"{reading.method}, {between} between", _said(reading, "method")),
+    ]
 
 
 __all__ = ["Finding", "findings"]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from dataclasses import asdict
+import time
+from contextlib import nullcontext
+from dataclasses import asdict, fields
 from pathlib import Path  # noqa: TC003 - typer reads the annotations at run time
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
@@ -15,8 +17,9 @@ from microscoped.daemon.cli._console import FAILED, WRONG_USE, fail
 from microscoped.daemon.cli._measure import AUTO, NONE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from microscoped.daemon.cli._measure_cells_lensfree import LensFreeOptions
     from microscoped.daemon.cli._measure_cells_source import HologramOptions
     from microscoped.models.cells import CellTable
     from microscoped.models.cells.engine import CellReader, MeasuredCells
@@ -35,7 +38,8 @@ def cells(
         list[Path],
         typer.Argument(
             metavar="IMAGE...",
-            help="Maps of the optical path difference, or holograms with --hologram: TIFF, .npy, PNG.",
+            help="Maps of the optical path difference, holograms with --hologram, or colour frames with --lensfree: "
+            "TIFF, .npy, PNG.",
             show_default=False,
         ),
     ],
@@ -87,7 +91,57 @@ def cells(
     ] = None,
     distance_um: Annotated[
         float | None,
-        typer.Option(help="Of holograms: from the recording plane to the cells.", show_default="searched in each"),
+        typer.Option(
+            help="Of holograms: from the recording plane to the cells. Lens-free: from the cells to the sensor.",
+            show_default="searched in each; with --lensfree required",
+        ),
+    ] = None,
+    lensfree: Annotated[
+        bool,
+        typer.Option("--lensfree", help="The images are lens-free, in red, green and blue."),
+    ] = False,
+    focus_range_um: Annotated[
+        float | None,
+        typer.Option(help="The distance is looked for within so much of it; 0: it is that.", min=0, show_default="40"),
+    ] = None,
+    wavelengths_nm: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option(help="Of red, green and blue.", min=200, max=1600, show_default="630 530 450"),
+    ] = None,
+    bandwidths_nm: Annotated[
+        tuple[float, float, float] | None,
+        typer.Option(help="Full widths of their spectra at half maximum.", min=0, max=299, show_default="single lines"),
+    ] = None,
+    shifts_um: Annotated[
+        tuple[float, float, float, float, float, float] | None,
+        typer.Option(
+            help="How far each colour's hologram lies from the specimen: down and across, of red, green and blue.",
+            show_default="found in each image",
+        ),
+    ] = None,
+    led_um: Annotated[
+        float | None, typer.Option(help="Width of the pinhole before the light.", min=1e-3, show_default="a point")
+    ] = None,
+    led_distance_um: Annotated[
+        float | None, typer.Option(help="From pinhole to specimen.", min=1.0, show_default="with --led-um required")
+    ] = None,
+    dark_count: Annotated[
+        float | None, typer.Option(help="What the lens-free camera counts without light.", min=0, show_default="0")
+    ] = None,
+    reconstruction: Annotated[
+        Literal["fast", "reference"] | None,
+        typer.Option(help="20 iterations with an accelerator between, or 153.", show_default="fast"),
+    ] = None,
+    iterations: Annotated[
+        int | None, typer.Option(help="Instead.", min=2, max=10_000, show_default="20 or 153")
+    ] = None,
+    accelerator: Annotated[
+        str | None,
+        typer.Option(help="A network of lensfree, or none.", show_default="auto: the usual one, if it is there"),
+    ] = None,
+    unwrapper: Annotated[
+        str | None,
+        typer.Option(help="Where there is no accelerator: a network of lensfree, or none.", show_default="auto"),
     ] = None,
     network: Annotated[
         str,
@@ -112,36 +166,66 @@ def cells(
     """Measure adherent cells: dry mass, area, greatest optical path difference and length of each.
 
     Images are maps of the optical path difference: floating-point numbers in nm, or whole numbers with --nm-per-count;
-    or off-axis holograms, whose phase is read in the plane of the cells.
+    off-axis holograms, whose phase is read in the plane of the cells; or with --lensfree in-line holograms of three
+    colours, from which the map is reconstructed.
 
     Exit code: 0 if every image was measured, 1 if one could not be, 2 for a wrong option: nothing was measured.
     """
-    from microscoped.daemon.cli._measure_cells_source import FileSource, HologramOptions, OptionError
+    from microscoped.daemon.cli._measure_cells_lensfree import IterationsTold, LensFreeOptions, OptionError
+    from microscoped.daemon.cli._measure_cells_source import FileSource, HologramOptions
     from microscoped.daemon.cli._measure_images import ImageError, folder_names
     from microscoped.models.cells import CellsError
     from microscoped.models.hologram import HologramError
+    from microscoped.models.lensfree import LensFreeError
+    from microscoped.models.runtimes import ModelError
 
     if as_json and as_csv:
         fail("--json and --csv: give one of them", WRONG_USE)
     if pixel_size_um is None:
         fail("--pixel-size-um is required: areas and masses need it", WRONG_USE)
-    options = HologramOptions(wavelength_nm, na, medium_index, background, side, distance_um)
-    _refuse_of_other_kind(options, hologram=hologram, of_maps={"--nm-per-count": nm_per_count, "--zero": zero})
+    if hologram and lensfree:
+        fail("--hologram and --lensfree: the images are one of them", WRONG_USE)
+    holograms = HologramOptions(wavelength_nm, na, medium_index, background, side, distance_um)
+    frames = LensFreeOptions(
+        distance_um,
+        focus_range_um,
+        wavelengths_nm,
+        bandwidths_nm,
+        shifts_um,
+        led_um,
+        led_distance_um,
+        dark_count,
+        reconstruction,
+        iterations,
+        accelerator,
+        unwrapper,
+    )
+    kinds = (
+        _Kind("maps", "", {"--nm-per-count": nm_per_count, "--zero": zero}),
+        _Kind("holograms", "--hologram", _options(holograms)),
+        _Kind("lens-free frames", "--lensfree", _options(frames)),
+    )
+    _refuse_of_other_kinds(kinds, kinds[1 if hologram else 2 if lensfree else 0])
+    other = holograms if hologram else frames if lensfree else None
+    told = IterationsTold()
     try:
-        source = FileSource(pixel_size_um, magnification, nm_per_count, zero, options if hologram else None)
-    except (OptionError, HologramError, ImageError) as error:
+        source = FileSource(pixel_size_um, magnification, nm_per_count, zero, other, told)
+    except (OptionError, HologramError, ImageError, LensFreeError) as error:
         fail(str(error), WRONG_USE)
+    except ModelError as error:
+        fail(f"{error}; --accelerator none and --unwrapper none do without", FAILED)
     run = _Run(source, network, least_opd_nm, interval_s)
     table = csv.writer(sys.stdout) if as_csv else None
     failures = 0
     for number, (path, name) in enumerate(zip(images, folder_names(images), strict=True)):
         try:
-            found, document = run.measure(path, number)
+            with told if lensfree else nullcontext():
+                found, document = run.measure(path, number)
             if save is not None:
                 from microscoped.daemon.cli._measure_cells_files import save_cells
 
                 document["files"] = save_cells(found, path.name, save / name, document)
-        except (CellsError, HologramError, ImageError) as error:
+        except (CellsError, HologramError, ImageError, LensFreeError) as error:
             failures += 1
             # A reader's own message begins with the file already.
             detail = str(error) if isinstance(error, ImageError) else f"{path}: {error}"
@@ -159,12 +243,25 @@ def cells(
         raise typer.Exit(FAILED)
 
 
-def _refuse_of_other_kind(options: HologramOptions, *, hologram: bool, of_maps: Mapping[str, float | None]) -> None:
+class _Kind(NamedTuple):
+    """What images can be, the option that says so, and the options that say something of them alone."""
+
+    name: str
+    option: str
+    options: Mapping[str, object]
+
+
+def _options(given: HologramOptions | LensFreeOptions) -> dict[str, object]:
+    return {f"--{one.name.replace('_', '-')}": getattr(given, one.name) for one in fields(given)}
+
+
+def _refuse_of_other_kinds(kinds: Sequence[_Kind], ours: _Kind) -> None:
     """End with an exit code where an option says nothing about images of this kind."""
-    given = [name for name, value in of_maps.items() if value is not None] if hologram else options.given()
-    if given:
-        other = "maps; take them out, or --hologram" if hologram else "holograms; take them out, or add --hologram"
-        fail(f"{', '.join(given)}: only of {other}", WRONG_USE)
+    for kind in kinds:
+        given = [name for name, value in kind.options.items() if value is not None and name not in ours.options]
+        if given:
+            remedy = f"add {kind.option}" if kind.option and not ours.option else f"leave {ours.option} out"
+            fail(f"{', '.join(given)}: only of {kind.name}; take them out, or {remedy}", WRONG_USE)
 
 
 class _Run:
@@ -185,7 +282,9 @@ class _Run:
 
         frame = read_image(path)
         time_s = None if self._interval_s is None else number * self._interval_s
+        began = time.perf_counter()
         found = self._engine.read(frame, time_s=time_s)
+        took_s = time.perf_counter() - began
         network = None if self._sha256 is None else {"name": self._reader.name, "sha256": self._sha256}
         rows = [{"cell": k, **row} for k, row in enumerate(found.table.rows(), start=1)]
         if found.opd.scale != (1.0, 1.0):
@@ -198,6 +297,9 @@ class _Run:
             **found.values(),
             "cells": rows,
         }
+        if found.opd.timings_s:
+            stages = dict(found.opd.timings_s)
+            document["timings_s"] = {**stages, "cells": took_s - sum(stages.values())}
         if found.tracks is not None:
             document["motions"] = [asdict(one) for one in found.motions]
         return found, document

@@ -1,4 +1,4 @@
-"""What is kept of measured cells: a picture, tables, a document, and of holograms the map."""
+"""What is kept of measured cells: a picture, tables, a document, and the map where it was made of holograms."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def save_cells(found: MeasuredCells, name: str, folder: Path, document: Mapping[
     folder.mkdir(parents=True, exist_ok=True)
     files = {"overview": str(folder / "overview.png")}
     save_picture(overlay(found, name), folder / "overview.png")
-    if found.source == "hologram":
+    if found.source != "opd":
         files["opd_nm"] = str(folder / "opd_nm.tif")
         size = 1.0 / found.opd.pixel_um
         tifffile.imwrite(

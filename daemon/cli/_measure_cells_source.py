@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from microscoped.daemon.cli._measure_cells_lensfree import LensFreeOptions, OptionError, lensfree_source
 from microscoped.daemon.cli._measure_images import ImageError, read_image
 from microscoped.models.cells import MapError
 from microscoped.models.cells.opd import CountedOpd, NanometreOpd
 from microscoped.models.hologram import WATER_INDEX
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from microscoped.models.cells.opd import OpdMap
+    from microscoped.models.cells.opd import OpdMap, OpdSource
     from microscoped.models.hologram import HologramOptics, Side
     from microscoped.models.hologram.stored import StoredBackground
-
-
-class OptionError(ValueError):
-    """An option is missing, or does not suit the others; the message names it."""
+    from microscoped.models.lensfree import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +35,6 @@ class HologramOptions:
     side: Literal["plus", "minus"] | None = None
     distance_um: float | None = None
 
-    def given(self) -> list[str]:
-        """Return the options that were given."""
-        values = {f"--{one.name.replace('_', '-')}": getattr(self, one.name) for one in fields(self)}
-        return [name for name, value in values.items() if value is not None]
-
 
 class FileSource:
     """Reads image files of one instrument; satisfies `microscoped.models.cells.opd.OpdSource`.
@@ -51,13 +45,15 @@ class FileSource:
         As the options. Of maps the magnification is 1 where it is not given.
     nm_per_count, zero
         Of maps.
-    holograms
-        Of holograms; ``None`` for maps.
+    other
+        Of holograms and of lens-free frames; ``None`` for maps.
+    follow
+        Hears of every iteration of a lens-free reconstruction.
 
     Raises
     ------
-    OptionError, HologramError, ImageError
-        An option of holograms is missing or impossible, or their background cannot be read.
+    OptionError, HologramError, ImageError, LensFreeError, ModelError
+        An option is missing or impossible, the background of holograms cannot be read, or a network cannot be used.
     """
 
     def __init__(
@@ -66,18 +62,23 @@ class FileSource:
         magnification: float | None,
         nm_per_count: float | None,
         zero: float | None,
-        holograms: HologramOptions | None,
+        other: HologramOptions | LensFreeOptions | None,
+        follow: Callable[[Progress], None] | None = None,
     ) -> None:
-        self.kind = "opd" if holograms is None else "hologram"
         self._pixel_um = pixel_size_um / (magnification or 1.0)
         self._nm_per_count = nm_per_count
         self._zero = zero
-        self._holograms = None if holograms is None else _Holograms(pixel_size_um, magnification, holograms)
+        self._other: OpdSource | None = None
+        if isinstance(other, HologramOptions):
+            self._other = _Holograms(pixel_size_um, magnification, other)
+        elif other is not None:
+            self._other = lensfree_source(other, self._pixel_um, follow)
+        self.kind = "opd" if self._other is None else self._other.kind
 
     def read(self, frame: NDArray[Any], pixel_um: float | None = None, bit_depth: int | None = None) -> OpdMap:
         """See `OpdSource`; whole numbers are counts, floating-point numbers nanometres."""
-        if self._holograms is not None:
-            return self._holograms.read(frame)
+        if self._other is not None:
+            return self._other.read(frame)
         if frame.dtype.kind == "f":
             if self._nm_per_count is not None:
                 raise MapError("image: floating-point numbers, which are nanometres; take --nm-per-count out")
@@ -90,7 +91,9 @@ class FileSource:
 
 
 class _Holograms:
-    """Reads holograms of one instrument, each by itself."""
+    """Reads holograms of one instrument, each by itself; satisfies `OpdSource`."""
+
+    kind = "hologram"
 
     def __init__(self, pixel_size_um: float, magnification: float | None, given: HologramOptions) -> None:
         from microscoped.models.hologram import (
@@ -121,8 +124,8 @@ class _Holograms:
         self._engine = HologramEngine(settings, None, self._background)
         self._distance_um = given.distance_um
 
-    def read(self, frame: NDArray[Any]) -> OpdMap:
-        """Return the map of an image."""
+    def read(self, frame: NDArray[Any], pixel_um: float | None = None, bit_depth: int | None = None) -> OpdMap:
+        """See `OpdSource`."""
         from microscoped.models.cells.holographic import HolographicOpd
 
         if self._background is None:
@@ -144,4 +147,4 @@ def _background(path: Path, optics: HologramOptics, side: Side) -> StoredBackgro
     return StoredBackground(frame, taken.isoformat(), optics, side)
 
 
-__all__ = ["FileSource", "HologramOptions", "OptionError"]
+__all__ = ["FileSource", "HologramOptions"]

@@ -87,7 +87,7 @@ def _npy(path: Path) -> NDArray[Any]:
     if found.dtype.kind not in "uif":
         raise ImageError(f"{path}: holds {found.dtype}, no image; save real numbers, shape (height, width)")
     if found.ndim not in (2, 3) or (found.ndim == 3 and found.shape[2] not in (3, 4)):
-        raise ImageError(f"{path}: shape {found.shape}; save one image, shape (height, width)")
+        raise ImageError(f"{path}: shape {found.shape}; save one image, shape (height, width) or (height, width, 3)")
     return found
 
 

@@ -1,10 +1,12 @@
 """``config.yaml``: what it can say, and how it is read."""
 
 from microscoped.daemon.config.engines import CellsEngineConfig, EngineConfig, EnginesConfig, HologramEngineConfig
+from microscoped.daemon.config.lensfree import LensFreeReadingConfig
 from microscoped.daemon.config.load import DEMO, ConfigError, load_config, parse_config, template
 from microscoped.daemon.config.microscopes import (
     FieldConfig,
     HologramConfig,
+    LensFreeConfig,
     MicroManagerConfig,
     OpdConfig,
     RecordedConfig,
@@ -42,6 +44,8 @@ __all__ = [
     "HologramConfig",
     "HologramEngineConfig",
     "JournalConfig",
+    "LensFreeConfig",
+    "LensFreeReadingConfig",
     "LogConfig",
     "MicroManagerConfig",
     "NetworkConfig",

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from microscoped.daemon.config.lensfree import LensFreeReadingConfig
 from microscoped.daemon.config.section import KeyProblemError, Positive, Section
 
 
@@ -108,6 +109,15 @@ CellColumn = Literal[
 """Columns of the table of cells."""
 
 
+OF_SOURCES = {
+    "nm_per_count": ("opd",),
+    "zero_count": ("opd",),
+    "pixel_size_um": ("opd", "lensfree"),
+    "distance_um": ("hologram",),
+}
+"""Which sources a key means something with."""
+
+
 class CellsEngineConfig(Section):
     """The cells of each frame: how many, how heavy, how they grow and move.
 
@@ -116,15 +126,19 @@ class CellsEngineConfig(Section):
     enabled
         Whether it looks at every frame.
     source
-        What the camera delivers: ``opd``, maps of the optical path difference in counts, or ``hologram``, off-axis
-        holograms, of which ``engines.hologram`` says how they are read, whether it is enabled or not.
+        What the camera delivers: ``opd``, maps of the optical path difference in counts; ``hologram``, off-axis
+        holograms, of which ``engines.hologram`` says how they are read, whether it is enabled or not; or ``lensfree``,
+        in-line holograms of three colours, which are read in a process of their own.
     nm_per_count, zero_count
         Of maps: what a count is, and the count of the medium; by default the most frequent one of each frame.
     pixel_size_um
-        Of maps: size of a pixel in the specimen, where it is not that of ``optics`` or of the driver.
+        Of maps and lens-free frames: size of a pixel in the specimen, where it is not that of ``optics`` or of the
+        driver.
     distance_um
         Of holograms: from the plane in focus to the cells, in the medium, positive in the direction of the light; by
         default it is searched in the first frame and every twentieth after.
+    lensfree
+        Of lens-free frames: the microscope, and how they are read.
     network
         ``cells_b`` is trained on noisy images with an uneven background, ``cells_a`` on clean ones; ``none``: threshold
         and watershed.
@@ -144,11 +158,12 @@ class CellsEngineConfig(Section):
     """
 
     enabled: bool = False
-    source: Literal["opd", "hologram"] = "opd"
+    source: Literal["opd", "hologram", "lensfree"] = "opd"
     nm_per_count: Positive | None = None
     zero_count: Annotated[float, Field(ge=0)] | None = None
     pixel_size_um: Positive | None = None
     distance_um: float | None = None
+    lensfree: LensFreeReadingConfig = LensFreeReadingConfig()
     network: Literal["cells_b", "cells_a", "none"] = "cells_b"
     backend: Literal["auto", "onnxruntime", "tensorrt_rtx", "tensorrt", "openvino"] = "onnxruntime"
     every: Annotated[int, Field(ge=1, le=100_000)] = 1
@@ -163,12 +178,17 @@ class CellsEngineConfig(Section):
             raise KeyProblemError(
                 "nm_per_count", "nm_per_count is required with source opd: how many nanometres a count of the camera is"
             )
-        of_other = ("nm_per_count", "zero_count", "pixel_size_um") if self.source == "hologram" else ("distance_um",)
-        for name in of_other:
-            if getattr(self, name) is not None:
+        if self.enabled and self.source == "lensfree" and self.lensfree.z_um is None:
+            raise KeyProblemError(
+                "lensfree", "lensfree.z_um is required with source lensfree: how far the cells are from the sensor"
+            )
+        for name, sources in OF_SOURCES.items():
+            if self.source not in sources and getattr(self, name) is not None:
                 raise KeyProblemError(
                     name, f"{name} {getattr(self, name):g} means nothing with source {self.source}; take it out"
                 )
+        if self.source != "lensfree" and self.lensfree != LensFreeReadingConfig():
+            raise KeyProblemError("lensfree", f"lensfree means nothing with source {self.source}; take it out")
         return self
 
 

@@ -293,14 +293,49 @@ class OpdConfig(Section):
     stage: SimulatedStageConfig = SimulatedStageConfig()
 
 
+class LensFreeConfig(Section):
+    """A simulated lens-free microscope before adherent cells: in-line holograms in red, green and blue.
+
+    Its pixels are those of ``optics``. Frames do not change with the stage. The wavelengths are 630, 530 and 450 nm,
+    20, 33 and 22 nm wide; the pinhole is 50 µm wide and 50 mm away; the camera has 12 bits and counts 100 without
+    light.
+
+    Parameters
+    ----------
+    density_per_mm2
+        How many cells lie there: one of the four populations of Allier 2022.
+    z_um, z_error_um
+        Distance from specimen to sensor as it is believed to be; the true one lies within so much of it.
+    seed
+        Which cells, which true distance, and which noise.
+    shape_px
+        Height and width of a frame.
+    max_fps
+        Highest frame rate.
+    through_micromanager, stage
+        As for a simulated microscope.
+    """
+
+    kind: Literal["lensfree"]
+    density_per_mm2: Literal[183, 255, 364, 527] = 255
+    z_um: Annotated[float, Field(ge=200, le=5_000)] = 1_000.0
+    z_error_um: Annotated[float, Field(ge=0, le=100)] = 20.0
+    seed: Annotated[int, Field(ge=0)] = 1
+    shape_px: tuple[Annotated[int, Field(ge=64, le=4096)], Annotated[int, Field(ge=64, le=4096)]] = (512, 512)
+    max_fps: Positive = 2.0
+    through_micromanager: bool = False
+    stage: SimulatedStageConfig = SimulatedStageConfig()
+
+
 MicroscopeConfig = Annotated[
-    MicroManagerConfig | SimulatedConfig | RecordedConfig | FieldConfig | HologramConfig | OpdConfig,
+    MicroManagerConfig | SimulatedConfig | RecordedConfig | FieldConfig | HologramConfig | OpdConfig | LensFreeConfig,
     Field(discriminator="kind"),
 ]
 
 __all__ = [
     "FieldConfig",
     "HologramConfig",
+    "LensFreeConfig",
     "MicroManagerConfig",
     "MicroscopeConfig",
     "OpdConfig",

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from microscoped.daemon.config.engines import EnginesConfig
 from microscoped.daemon.config.microscopes import (
     HologramConfig,
+    LensFreeConfig,
     MicroManagerConfig,
     MicroscopeConfig,
     OpdConfig,
@@ -413,9 +414,11 @@ class Config(Section):
                 "optics",
                 "a simulated microscope needs optics.na, optics.wavelength_nm and optics.pixel_size_um; add them",
             )
-        if isinstance(self.microscope, OpdConfig) and self.optics.pixel_size_um is None:
+        if isinstance(self.microscope, OpdConfig | LensFreeConfig) and self.optics.pixel_size_um is None:
             raise KeyProblemError(
-                "optics", "a simulated microscope of kind opd needs optics.pixel_size_um, 1.67 for instance; add it"
+                "optics",
+                f"a simulated microscope of kind {self.microscope.kind} needs optics.pixel_size_um, 1.67 for instance; "
+                "add it",
             )
         return self
 

@@ -132,9 +132,11 @@ class CellsDefaults:
     Parameters
     ----------
     source
-        What the frames are: ``opd`` or ``hologram``.
+        What the frames are: ``opd``, ``hologram`` or ``lensfree``.
     network, network_sha256
         What reads them; the second is empty without a network.
+    accelerator, unwrapper
+        Networks between the iterations of a lens-free reconstruction; empty without.
     pixel_size_um
         Size of an unbinned camera pixel in the specimen; ``None``: what the driver says.
     every
@@ -143,9 +145,11 @@ class CellsDefaults:
         Whether cells are followed from frame to frame.
     """
 
-    source: Literal["opd", "hologram"]
+    source: Literal["opd", "hologram", "lensfree"]
     network: str
     network_sha256: str = ""
+    accelerator: str = ""
+    unwrapper: str = ""
     pixel_size_um: float | None = None
     every: int = 1
     links: bool = True
@@ -194,6 +198,8 @@ class Settings:
         What is known of the engine ``cells``, or why there is none.
     engines
         Engines that every frame is offered to.
+    engine_late_s
+        How long frames may wait for an engine that needs more than seconds for one, by its name.
     frame_allowance_s
         As in `HardwareSettings`: how long a frame may take to arrive.
     ring, snaps
@@ -222,6 +228,7 @@ class Settings:
     cells: CellsDefaults | None = None
     no_cells: str = "it is switched off in the configuration (engines.cells.enabled)"
     engines: tuple[str, ...] = ()
+    engine_late_s: Mapping[str, float] = field(default_factory=dict)
     frame_allowance_s: float = 2.0
     ring: int = 16
     snaps: int = 8

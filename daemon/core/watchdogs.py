@@ -16,7 +16,7 @@ LAG_MS, STALL_MS = 50.0, 500.0
 """Loop lag that is an alarm: p99 of a second (ten times what a busy two-core computer shows), and a single input's."""
 DISK_MB = 1_000.0
 """Space on the journal's disk below which somebody should look: three hours at 100 frames/s."""
-ENGINE_LATE_NS = 5_000_000_000
+ENGINE_LATE_S = 5.0
 SILENT_MS = 5_000.0
 """How much longer than two exposures one driver call may take."""
 
@@ -59,14 +59,15 @@ def _frame_age(turn: Turn) -> None:
 def _engines(turn: Turn, heard: HeartbeatDue) -> None:
     """An engine is late that has frames waiting and has measured none for a while."""
     now_ns = turn.now.mono_ns
-    waiting = heard.queues.get("engines", 0) > 0
+    common = heard.queues.get("engines", 0)
     marks: dict[str, tuple[int, int]] = {}
     late = []
     for name in turn.state.settings.engines:
+        waiting = heard.queues.get(f"engines.{name}", common) > 0
         measured = turn.state.engines[name].measured if name in turn.state.engines else 0
         old_measured, since_ns = turn.state.watches.engines.get(name, (measured, now_ns))
         marks[name] = (measured, since_ns if waiting and measured == old_measured else now_ns)
-        if now_ns - marks[name][1] > ENGINE_LATE_NS:
+        if now_ns - marks[name][1] > 1e9 * turn.state.settings.engine_late_s.get(name, ENGINE_LATE_S):
             late.append(name)
     turn.set(watches=replace(turn.state.watches, engines=marks))
     detail = f"{', '.join(late)}: frames wait, and none was measured for seconds" if late else "engines measure again"

@@ -33,7 +33,7 @@ class EngineSet:
         What the reducer knows of focus from pairs, of holograms, and of cells; or instead, in words, why there is no
         such thing.
     weights
-        SHA-256 of the weights of each engine that has some.
+        SHA-256 of the weights of each engine that has some, and of the networks between iterations by their own names.
     """
 
     engines: tuple[Engine, ...]
@@ -77,6 +77,7 @@ def build_engines(config: Config, given: Sequence[Engine] | None = None) -> Engi
     if not isinstance(cells, str):
         engines.append(cells[0])
         weights[CELLS] = cells[1].network_sha256
+        weights |= {artefact.name: artefact.sidecar.sha256 for artefact in cells[2]}
     return EngineSet(
         tuple(engines),
         pairs if isinstance(pairs, str) else pairs[1],

@@ -6,19 +6,25 @@ What reads them is imported only where it is asked for.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from microscoped.daemon.core import CellsDefaults
 from microscoped.daemon.engines._holograms import hologram_reconstruction, transforms
+from microscoped.daemon.engines._lensfree import lensfree_source, networks_between
 from microscoped.daemon.engines._shared import engine_threads, plans_folder
+from microscoped.daemon.runtime import ProcessEngine
 from microscoped.models.registry import model_spec
 from microscoped.models.runtimes import ModelError, open_model
 
 if TYPE_CHECKING:
     from microscoped.daemon.config import Config
+    from microscoped.models import Engine
     from microscoped.models.cells.engine import CellReader, CellsEngine
     from microscoped.models.cells.opd import OpdSource
     from microscoped.models.hologram.engine import HologramEngine
+    from microscoped.models.runtimes import Artefact
 
 log = logging.getLogger("microscoped")
 
@@ -28,8 +34,10 @@ WATERSHED = "watershed"
 """What reads cells without a network."""
 
 
-def cells_engine(config: Config, holograms: HologramEngine | None = None) -> tuple[CellsEngine, CellsDefaults] | str:
-    """Build the engine of cells.
+def cells_engine(
+    config: Config, holograms: HologramEngine | None = None
+) -> tuple[Engine, CellsDefaults, tuple[Artefact, ...]] | str:
+    """Build the engine of cells; that of lens-free frames measures in a process of its own.
 
     Parameters
     ----------
@@ -40,31 +48,39 @@ def cells_engine(config: Config, holograms: HologramEngine | None = None) -> tup
 
     Returns
     -------
-    engine, defaults
-        The engine, and what the reducer knows of it; or instead, in words, why there is none.
+    engine, defaults, between
+        The engine, what the reducer knows of it, and the networks between the iterations of a lens-free reconstruction;
+        or instead, in words, why there is none.
     """
     chosen = config.engines.cells
     if not chosen.enabled:
         return "engines.cells.enabled is false in the configuration"
-    from microscoped.models.cells import LinkSettings, NetworkUnsuitableError
-    from microscoped.models.cells.engine import CellsEngine, CellsEngineSettings
+    from microscoped.models.cells import NetworkUnsuitableError
 
+    engine: Engine
+    accelerator = unwrapper = None
     try:
-        reader, sha256 = _reader(config)
+        network = _network(config)
+        if chosen.source == "lensfree":
+            accelerator, unwrapper = networks_between(chosen)
+            engine = ProcessEngine(CELLS, 1, partial(_built, config))
+        else:
+            engine = _built(config, holograms)
     except (ModelError, NetworkUnsuitableError) as error:
         why = f"the network cannot be used: {error}"
         log.warning("no cells: %s; engines.cells.network none measures by threshold and watershed", why)
         return why
-    settings = CellsEngineSettings(
-        least_opd_nm=chosen.least_opd_nm,
-        link=LinkSettings(reach_um=chosen.link_reach_um) if chosen.link else None,
-        told=chosen.columns,
+    between = tuple(one for one in (accelerator, unwrapper) if one is not None)
+    defaults = replace(
+        cells_defaults(config, "" if network is None else network.sidecar.sha256),
+        accelerator="" if accelerator is None else accelerator.name,
+        unwrapper="" if unwrapper is None else unwrapper.name,
     )
-    return CellsEngine(_source(config, holograms), reader, settings), cells_defaults(config, sha256)
+    return engine, defaults, between
 
 
 def cells_defaults(config: Config, sha256: str = "") -> CellsDefaults:
-    """What the reducer knows of cells."""
+    """What the reducer knows of cells, without networks between iterations."""
     chosen = config.engines.cells
     return CellsDefaults(
         source=chosen.source,
@@ -76,28 +92,50 @@ def cells_defaults(config: Config, sha256: str = "") -> CellsDefaults:
     )
 
 
-def _reader(config: Config) -> tuple[CellReader, str]:
-    """Open what makes tables, with the hash of its weights.
+def _built(config: Config, holograms: HologramEngine | None = None) -> CellsEngine:
+    """Build what measures, in the process where it will.
 
     Raises
     ------
-    ModelError, NetworkUnsuitableError
-        The network cannot be used.
+    ModelError, NetworkUnsuitableError, LensFreeError
+        A network cannot be used.
     """
+    from microscoped.models.cells import LinkSettings
+    from microscoped.models.cells.engine import CellsEngine, CellsEngineSettings
+
     chosen = config.engines.cells
-    if chosen.network == "none":
+    settings = CellsEngineSettings(
+        least_opd_nm=chosen.least_opd_nm,
+        link=LinkSettings(reach_um=chosen.link_reach_um) if chosen.link else None,
+        told=chosen.columns,
+    )
+    reader = _reader(config)
+    return CellsEngine(_source(config, holograms), reader, settings)
+
+
+def _network(config: Config) -> Artefact | None:
+    """Return the network that makes tables; ``None`` without one."""
+    chosen = config.engines.cells
+    return None if chosen.network == "none" else model_spec(CELLS).load(chosen.network)
+
+
+def _reader(config: Config) -> CellReader:
+    """Open what makes tables."""
+    artefact, backend = _network(config), config.engines.cells.backend
+    if artefact is None:
         from microscoped.models.cells.engine import WatershedReader
 
-        return WatershedReader(), ""
+        return WatershedReader()
     from microscoped.models.cells import CellNetwork
 
-    artefact = model_spec(CELLS).load(chosen.network)
-    model = open_model(artefact, chosen.backend, threads=engine_threads(), cache_folder=plans_folder(), fallback=True)
-    return CellNetwork(model, artefact), artefact.sidecar.sha256
+    model = open_model(artefact, backend, threads=engine_threads(), cache_folder=plans_folder(), fallback=True)
+    return CellNetwork(model, artefact)
 
 
 def _source(config: Config, holograms: HologramEngine | None) -> OpdSource:
     chosen = config.engines.cells
+    if chosen.source == "lensfree":
+        return lensfree_source(chosen)
     if chosen.source == "hologram":
         from microscoped.models.cells.holographic import HolographicOpd
         from microscoped.models.hologram import DistanceRange

@@ -99,7 +99,8 @@ GUIDE: dict[AlarmCode, AlarmGuide] = {
     ),
     AlarmCode.ENGINE_LATE: AlarmGuide(
         "An engine has frames waiting and has finished none for seconds.",
-        "Lower the frame rate or the size of its region; restart the daemon if it hangs.",
+        "Lower the frame rate or the size of its region; restart the daemon if it hangs. How long a lens-free "
+        "reconstruction may take is engines.cells.lensfree.late_s.",
     ),
     AlarmCode.LOOP_LAG: AlarmGuide(
         "The loop handles inputs late: something keeps the processor or Python's interpreter busy.",

@@ -334,7 +334,8 @@ class HeartbeatData(Message):
     loop_lag_ms
         ``p50``, ``p99`` and ``max``: from an input's arrival to its handling, over the last second.
     queues
-        Depths of the queues.
+        Depths of the queues; ``engines.NAME`` is that of an engine with a process of its own, the frame in work
+        counted.
     engines
         For each engine: frames measured and skipped, latency ``p50`` and ``p99`` in ms.
     frames, lost

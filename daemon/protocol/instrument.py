@@ -318,9 +318,12 @@ class CellsFacts(Message):
     Parameters
     ----------
     source
-        What the frames are: ``opd``, maps of the optical path difference in counts, or ``hologram``.
+        What the frames are: ``opd``, maps of the optical path difference in counts, ``hologram``, off-axis ones, or
+        ``lensfree``, in-line ones of three colours.
     network, network_sha256
         What reads them, ``watershed`` without a network; the second is empty then.
+    accelerator, unwrapper
+        Networks between the iterations of a lens-free reconstruction; empty without.
     pixel_size_um
         Size of an unbinned camera pixel in the specimen; ``null``: what the driver says.
     every
@@ -329,9 +332,11 @@ class CellsFacts(Message):
         Whether cells are followed from frame to frame.
     """
 
-    source: Literal["opd", "hologram"]
+    source: Literal["opd", "hologram", "lensfree"]
     network: str
     network_sha256: str
+    accelerator: str
+    unwrapper: str
     pixel_size_um: float | None
     every: int
     links: bool

@@ -1,4 +1,4 @@
-"""The engine thread: measures frames, newest first come, asked-for ones before all others."""
+"""The engine threads: they measure frames, newest first come, asked-for ones before all others."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from microscoped.daemon.core.inputs import FrameSkipped, MeasureEnded
 from microscoped.daemon.protocol import ErrorBody, ErrorCode, dumps
 from microscoped.daemon.protocol.events import PartData
+from microscoped.daemon.runtime.process_engine import ProcessEngine
 from microscoped.models import Measurement
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class EngineThread:
         self._offers: dict[str, _Job] = {}
         self._wake = threading.Condition()
         self._closing = False
+        self._measuring = False
         self._thread = threading.Thread(target=self._run, name="engines", daemon=True)
 
     def start(self) -> None:
@@ -92,6 +94,10 @@ class EngineThread:
         """How many frames wait."""
         return len(self._requests) + len(self._offers)
 
+    def unfinished(self) -> int:
+        """How many frames wait or are being measured."""
+        return self.waiting() + self._measuring
+
     def close(self, timeout_s: float) -> bool:
         """End the thread; return whether it ended in time."""
         with self._wake:
@@ -107,6 +113,7 @@ class EngineThread:
                 self._wake.wait()
             if self._closing:
                 return None
+            self._measuring = True
             if self._requests:
                 return self._requests.popleft()
             return self._offers.pop(next(iter(self._offers)))
@@ -129,7 +136,59 @@ class EngineThread:
             *earlier, frame = job.frames
             heads = tuple(PartData(name=p.name, content_type=p.content_type, size_bytes=len(p.data)) for p in parts)
             ended = MeasureEnded(job.engine, frame, job.request, values, latency_ms, error, tuple(earlier), heads)
+            self._measuring = False
             self._post(MeasuredWithParts(ended, tuple(p.data for p in parts)) if parts else ended)
 
 
-__all__ = ["EngineThread", "MeasuredWithParts"]
+class EngineThreads:
+    """All engines: those in processes of their own each with a thread that waits for it, the others on one thread.
+
+    Parameters
+    ----------
+    engines, post, clock
+        As of `EngineThread`.
+    """
+
+    def __init__(
+        self,
+        engines: Sequence[Engine],
+        post: Callable[[MeasureEnded | MeasuredWithParts | FrameSkipped], None],
+        clock: Clock,
+    ) -> None:
+        self._apart = [engine for engine in engines if isinstance(engine, ProcessEngine)]
+        self._common = EngineThread([one for one in engines if one not in self._apart], post, clock)
+        self._own = {engine.name: EngineThread([engine], post, clock) for engine in self._apart}
+
+    def start(self) -> None:
+        """Start the threads; processes start with their first frame."""
+        for thread in self._all():
+            thread.start()
+
+    def measure(self, request: str, engine: str, frames: Mapping[str, Pixels], options: Mapping[str, Any]) -> None:
+        """As `EngineThread.measure`."""
+        self._own.get(engine, self._common).measure(request, engine, frames, options)
+
+    def offer(self, engine: str, frame: str, pixels: Pixels, options: Mapping[str, Any]) -> None:
+        """As `EngineThread.offer`."""
+        self._own.get(engine, self._common).offer(engine, frame, pixels, options)
+
+    def queues(self) -> dict[str, int]:
+        """How many frames wait: ``engines``; and ``engines.NAME`` of one that has a process, with the one in work."""
+        apart = {f"engines.{name}": thread.unfinished() for name, thread in self._own.items()}
+        return {"engines": self._common.waiting(), **apart}
+
+    def close(self, timeout_s: float) -> bool:
+        """End threads and processes; return whether the threads ended in time."""
+        for engine in self._apart:
+            engine.kill()
+        ended = [thread.close(timeout_s) for thread in self._all()]
+        if all(ended):
+            for engine in self._apart:
+                engine.close()
+        return all(ended)
+
+    def _all(self) -> tuple[EngineThread, ...]:
+        return (self._common, *self._own.values())
+
+
+__all__ = ["EngineThread", "EngineThreads", "MeasuredWithParts"]

@@ -16,7 +16,7 @@ from microscoped.daemon.core import effects as to_do
 from microscoped.daemon.core import inputs as heard_of
 from microscoped.daemon.protocol import BadRequestError, dumps, read_request
 from microscoped.daemon.protocol.events import ALARM_TOPIC, STATE_TOPIC
-from microscoped.daemon.runtime.engines import EngineThread, MeasuredWithParts
+from microscoped.daemon.runtime.engines import EngineThreads, MeasuredWithParts
 from microscoped.daemon.runtime.log_feed import NOT_AGAIN, LogFeed
 from microscoped.daemon.runtime.mailbox import Mailbox
 from microscoped.daemon.runtime.timers import Timers
@@ -176,7 +176,7 @@ class Loop:
         self._film: Film | None = None
         self._mail: Mailbox[Item] = Mailbox(context, clock)
         self._hardware = HardwareThread(microscope, hardware, self._from_hardware, clock)
-        self._engines = EngineThread(engines, self._mail.post, clock)
+        self._engines = EngineThreads(engines, self._mail.post, clock)
         self._log_feed = LogFeed(self._mail.post, clock)
         self._timers = Timers()
         self._heartbeat_ns = clock() + HEARTBEAT_NS
@@ -316,7 +316,7 @@ class Loop:
                 "loop": len(self._mail),
                 "frames": self._frames_posted - self._frames_taken,
                 "hardware": self._hardware.waiting(),
-                "engines": self._engines.waiting(),
+                **self._engines.queues(),
                 "journal": journal.waiting() if journal else 0,
             },
             recorded_seq=journal.recorded_seq if journal else None,

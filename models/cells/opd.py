@@ -1,7 +1,7 @@
 """From a camera's frame to a map of the optical path difference in nanometres.
 
 A source knows one instrument. Here are those whose frames are such maps already; off-axis holograms are read by
-`microscoped.models.cells.holographic`.
+`microscoped.models.cells.holographic`, lens-free frames by `microscoped.models.cells.lensfree`.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ class OpdMap:
         one of its own spans along rows and columns: a map that was computed has another grid than the camera.
     made
         How it was made, as JSON values with units in their names.
+    timings_s
+        Wall time of each stage where making it takes long; never among the values, which must come out again.
     """
 
     opd_nm: NDArray[np.float32]
@@ -48,6 +50,7 @@ class OpdMap:
     first_px: tuple[float, float] = (0.0, 0.0)
     scale: tuple[float, float] = (1.0, 1.0)
     made: Mapping[str, Any] = field(default_factory=dict)
+    timings_s: Mapping[str, float] = field(default_factory=dict)
 
     def camera_px(self, table: CellTable) -> NDArray[np.float64]:
         """Return where cells of this map lie in the camera's frame, (row, column), shape (cells, 2)."""
@@ -125,7 +128,7 @@ class CountedOpd:
         opd *= np.float32(self.nm_per_count)
         clipped = int(np.count_nonzero(image == 0)) + int(np.count_nonzero(image >= most))
         made = {"zero_count": round(zero, 3), "clipped_share": clipped / image.size}
-        return OpdMap(opd, _pixel_um(self.pixel_um, pixel_um), made=made)
+        return OpdMap(opd, choose_pixel_um(self.pixel_um, pixel_um), made=made)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +156,7 @@ class NanometreOpd:
             raise MapError("frame: values that are not finite; set what could not be measured to 0")
         zero = _most_frequent(image) if self.zero_nm is None else self.zero_nm
         image -= np.float32(zero)
-        return OpdMap(image, _pixel_um(self.pixel_um, pixel_um), made={"zero_nm": round(zero, 3)})
+        return OpdMap(image, choose_pixel_um(self.pixel_um, pixel_um), made={"zero_nm": round(zero, 3)})
 
 
 def _one_channel(frame: NDArray[Any]) -> NDArray[Any]:
@@ -171,7 +174,14 @@ def _most_frequent(image: NDArray[Any]) -> float:
     return common_level(image[::every, ::every])
 
 
-def _pixel_um(own: float | None, given: float | None) -> float:
+def choose_pixel_um(own: float | None, given: float | None) -> float:
+    """Return the size of a pixel: the instrument's own where it is said, else what came with the frame.
+
+    Raises
+    ------
+    ScaleError
+        Neither is known, or it is no length.
+    """
     pixel_um = own if own is not None else given
     if pixel_um is None:
         raise ScaleError(
@@ -183,4 +193,4 @@ def _pixel_um(own: float | None, given: float | None) -> float:
     return pixel_um
 
 
-__all__ = ["CountedOpd", "NanometreOpd", "OpdMap", "OpdSource"]
+__all__ = ["CountedOpd", "NanometreOpd", "OpdMap", "OpdSource", "choose_pixel_um"]

@@ -179,16 +179,19 @@ class LensFreeScene:
         """The light without noise, relative to the clear field, shape (colours, rows, columns)."""
         return self._light.copy()
 
-    def expose(self, shot: int = 0) -> LensFreeRecording:
+    def expose(self, shot: int = 0, exposure_ms: float | None = None) -> LensFreeRecording:
         """Return a fresh recording: one exposure for each colour, each with its own noise.
 
         Parameters
         ----------
         shot
             Which of all exposures of this scene.
+        exposure_ms
+            Exposure time, instead of the sensor's nominal one; light is proportional to it.
         """
         rng = np.random.default_rng((self.setup.seed, 42, shot))
-        electrons = np.float32(self.sensor.clear_electrons(self.sensor.nominal_exposure_ms))
+        nominal_ms = self.sensor.nominal_exposure_ms
+        electrons = np.float32(self.sensor.clear_electrons(nominal_ms if exposure_ms is None else exposure_ms))
         digits, clear = [], []
         for light in self._light:
             brightness, gain = self.sensor.wander(rng)

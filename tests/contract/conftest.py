@@ -15,6 +15,7 @@ from microscoped.drivers.micromanager import MicroManagerMicroscope, demo_config
 from microscoped.simulators import BrightfieldScene, BrightfieldSetup, SimulatedMicroscope, StageModel
 from microscoped.simulators.field import FieldScene
 from microscoped.simulators.holograms import BodiesParameters, HologramScene, HologramSetup
+from microscoped.simulators.lensfree import LensFreeCameraScene, LensFreeSetup, rgb_optics
 from microscoped.simulators.measured_field import MeasuredField
 from microscoped.simulators.micromanager import build_core
 from microscoped.simulators.recorded import RecordedScene, RecordedStack
@@ -106,6 +107,12 @@ def hologram_scene() -> HologramScene:
     return HologramScene(HologramSetup(shape_px=(128, 128), bodies=bodies, seed=1))
 
 
+@cache
+def lensfree_scene() -> LensFreeCameraScene:
+    """Cells close above a sensor without a lens."""
+    return LensFreeCameraScene(LensFreeSetup(rgb_optics(z_um=300.0), shape_px=(64, 96), z_error_um=0.0, seed=1))
+
+
 def before(scene: Scene, max_fps: float = 100.0) -> SimulatedMicroscope:
     return SimulatedMicroscope(scene, StageModel(speed_um_s=400.0), pixel_size_um=0.325, max_fps=max_fps)
 
@@ -146,6 +153,8 @@ CASES = [
     # Holograms are computed for each frame: no faster than a busy computer can.
     Case("hologram", lambda _: before(hologram_scene(), max_fps=20.0)),
     Case("hologram-in-core", lambda _: through_core(before(hologram_scene(), max_fps=20.0))),
+    Case("lensfree", lambda _: before(lensfree_scene()), sees_z=False),
+    Case("lensfree-in-core", lambda _: through_core(before(lensfree_scene())), sees_z=False),
     Case("simulated-colour", lambda _: simulated(colour=True, bit_depth=8)),
     Case("simulated-colour-in-core", lambda _: through_core(simulated(colour=True, bit_depth=8))),
 ]

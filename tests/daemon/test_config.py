@@ -15,6 +15,7 @@ from microscoped.daemon.config import (
     ConfigError,
     FieldConfig,
     HologramConfig,
+    LensFreeConfig,
     MicroManagerConfig,
     OpdConfig,
     RecordedConfig,
@@ -164,10 +165,62 @@ BAD = {
         4,
         ["engines.hologram.medium_index", "1.4", "below", "1.34"],
     ),
+    "simulated lens-free frames without a pixel size": (
+        "microscope:\n  kind: lensfree",
+        1,
+        ["optics", "kind lensfree", "optics.pixel_size_um"],
+    ),
+    "lens-free frames without a distance": (
+        "engines:\n  cells:\n    enabled: true\n    source: lensfree",
+        2,
+        ["engines.cells.lensfree", "lensfree.z_um is required"],
+    ),
+    "how lens-free frames are read, of maps": (
+        "engines:\n  cells:\n    lensfree:\n      z_um: 900",
+        3,
+        ["engines.cells.lensfree", "source opd", "take it out"],
+    ),
+    "counts of lens-free frames": (
+        "engines:\n  cells:\n    source: lensfree\n    zero_count: 5",
+        4,
+        ["engines.cells.zero_count", "5", "source lensfree", "take it out"],
+    ),
+    "a pinhole at no distance": (
+        "engines:\n  cells:\n    source: lensfree\n    lensfree:\n      led_um: 50",
+        4,
+        ["engines.cells.lensfree.led_distance_um", "give both"],
+    ),
+    "a distance that is looked for beyond the sensor": (
+        "engines:\n  cells:\n    source: lensfree\n    lensfree:\n      z_um: 30",
+        4,
+        ["engines.cells.lensfree.focus_range_um", "40", "below z_um 30"],
+    ),
+    "wavelengths in micrometres": (
+        "engines:\n  cells:\n    source: lensfree\n    lensfree:\n      wavelengths_nm: [0.63, 0.53, 0.45]",
+        5,
+        ["engines.cells.lensfree.wavelengths_nm", "0.63", "greater than or equal to 200"],
+    ),
+    "two of three wavelengths": (
+        "engines:\n  cells:\n    source: lensfree\n    lensfree:\n      wavelengths_nm: [630, 530]",
+        5,
+        ["engines.cells.lensfree.wavelengths_nm"],
+    ),
+    "an accelerator of the reference reconstruction": (
+        "engines:\n  cells:\n    source: lensfree\n    lensfree:\n      method: reference\n"
+        "      accelerator: lensfree_accelerate",
+        6,
+        ["engines.cells.lensfree.accelerator", "method reference"],
+    ),
+    "two networks between the iterations": (
+        "engines:\n  cells:\n    source: lensfree\n    lensfree:\n      accelerator: lensfree_accelerate\n"
+        "      unwrapper: lensfree_unwrap",
+        6,
+        ["engines.cells.lensfree.unwrapper", "one of the two"],
+    ),
     "a source of cells that does not exist": (
         "engines:\n  cells:\n    source: brightfield",
         3,
-        ["engines.cells.source", "'brightfield'", "'opd' or 'hologram'"],
+        ["engines.cells.source", "'brightfield'", "'opd', 'hologram' or 'lensfree'"],
     ),
     "an unknown network of cells": (
         "engines:\n  cells:\n    network: resnet",
@@ -295,8 +348,11 @@ def test_what_is_not_said_is_the_default(text: str) -> None:
         OPTICS + "microscope: {kind: hologram, specimen: beads, depth_um: [-1, 2], fields: 3, stage: {jitter_um: 0.1}}",
         "engines: {hologram: {enabled: true, side: minus, range_um: [-5, 5], stage_per_focus: -1, refocus: numerical}}",
         "optics: {pixel_size_um: 1.67}\nmicroscope: {kind: opd, density_per_mm2: 527, quality: 7, zero_count: 0}",
+        "optics: {pixel_size_um: 1.67}\nmicroscope: {kind: lensfree, z_um: 700, z_error_um: 0, shape_px: [64, 96]}",
         "engines: {cells: {enabled: true, nm_per_count: 0.1, zero_count: 0, every: 3, link: false, columns: [track]}}",
         "optics: {wavelength_nm: 600}\nengines: {cells: {enabled: true, source: hologram, distance_um: -2}}",
+        "engines: {cells: {enabled: true, source: lensfree, pixel_size_um: 1.67, lensfree: {z_um: 900, led_um: 50, "
+        "led_distance_um: 50000, shifts_um: [[1, 2], [0, 0], [-1, -2]], iterations: 12, unwrapper: none}}}",
         "stage: {limits_um: [-3, 4], focus_direction: away, approach: decreasing}\nfocus: {offsets_um: {GFP: 0.5}}",
         "network: {control: 'tcp://127.0.0.1:*', events: 'tcp://localhost:1', frames: 'tcp://127.0.0.1:*'}",
         "network: {control: 'tcp://0.0.0.0:1', events: 'tcp://*:2', frames: 'tcp://[::]:3', curve: true}",
@@ -358,7 +414,15 @@ def test_the_packaged_configuration_is_the_one_of_the_repository() -> None:
 
 def test_the_packaged_configuration_holds_each_kind_of_microscope() -> None:
     kinds = {type(parse_config(text).microscope) for text in _alternatives()}
-    assert kinds == {SimulatedConfig, MicroManagerConfig, RecordedConfig, FieldConfig, HologramConfig, OpdConfig}
+    assert kinds == {
+        SimulatedConfig,
+        MicroManagerConfig,
+        RecordedConfig,
+        FieldConfig,
+        HologramConfig,
+        OpdConfig,
+        LensFreeConfig,
+    }
 
 
 def test_the_columns_of_cells_are_those_of_their_tables() -> None:

@@ -328,6 +328,16 @@ def test_an_engine_that_stands_still_is_an_alarm() -> None:
     assert world.beat() == [("watch.engine_late", True)]
 
 
+def test_an_engine_with_a_process_of_its_own_may_need_longer_and_is_judged_by_its_own_frames() -> None:
+    world = World(engines=("sharpness", "cells"), engine_late_s={"cells": 20.0}).open()
+    assert [world.beat(queues={"engines": 0, "engines.cells": 1}) for _ in range(20)] == [[]] * 20
+    found = [world.beat(queues={"engines": 0, "engines.cells": 1}) for _ in range(4)]
+    assert found.count([("watch.engine_late", False)]) == 1
+    assert world.beat(queues={"engines": 0, "engines.cells": 0}) == [("watch.engine_late", True)]
+    found = [world.beat(queues={"engines": 1, "engines.cells": 0}) for _ in range(8)]
+    assert found.count([("watch.engine_late", False)]) == 1
+
+
 def test_a_knob_turned_by_hand_is_an_alarm() -> None:
     world = World().open()
     (alarm,) = alarms(world.hear(heard_of.PositionSeen(3.0, moved=True)))
