@@ -217,7 +217,8 @@ def _frame(turn: Turn, frame: FrameData, command: str | None) -> None:
     topic = frame_topic(frame.camera)
     pending = turn.state.pending.get(command) if command else None
     task = frame.acquired.task if frame.acquired is not None else pending.task if pending is not None else None
-    causes = (task, turn.state.tasks[task].cause) if task in turn.state.tasks else ()
+    known = turn.state.tasks.get(task) if task is not None else None
+    causes = (known.id, known.cause) if known is not None else ()
     message = turn.publish(topic, frame, causes)
     turn.do(PublishFrame(topic, message, frame.frame))
     for engine in turn.state.settings.engines:

@@ -232,8 +232,9 @@ class TaskData(Message):
         ``doing``; at its start the plan. Of holograms: ``what`` (``hologram``), ``phase``, which place of the
         slide is ``wanted`` (``empty`` or ``specimen``), ``done`` of ``visits_total``, and the last ``distance_um``.
         Of ``acquire.run``: ``phase`` (``preparing``, ``running``, ``pausing``, ``paused``, ``cancelling``, ``ended``),
-        at its start the ``estimate`` (as ``acquire.check``), ``frames`` and ``skipped`` of ``expected``, ``index`` and ``batch`` of the
-        event under way, the last ``focus``, ``light_ms``, ``late_s``, ``injected_waiting``, ``elapsed_s``, and
+        at its start the ``estimate`` (as ``acquire.check``), ``frames`` and ``skipped`` of ``expected``, ``index``,
+        ``batch`` and ``position`` of the event under way, the last ``focus``, ``light_ms``, ``late_s``,
+        ``injected_waiting``, ``elapsed_s``, and
         ``new_skips``: the frames that were skipped since the last progress, each with its place and the ``reason``.
     result
         What it reports at its end (see the op); a search that failed reports too.

@@ -246,7 +246,7 @@ class AcquireCheckParams(Message):
         Exposure time that it may spend; by default without limit.
     """
 
-    sequence: Annotated[dict[str, JsonValue], Field(min_length=1)]
+    sequence: dict[str, JsonValue]
     light_ms: Annotated[Number, Field(gt=0)] | None = None
 
 

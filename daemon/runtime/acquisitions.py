@@ -44,6 +44,8 @@ from microscoped.drivers.commands import FrameTaken
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pydantic import JsonValue
+
     from microscoped.daemon.acquire import AcquireOutcome, FocusRequest, FrameRecord, Plan, SkipRecord
     from microscoped.daemon.acquire.steps import Hardware
     from microscoped.daemon.core import Input, State
@@ -268,7 +270,7 @@ class Acquisitions:
         with self._lock:
             self._running = self._steps = self._focus = self._reporter = None
         progress = outcome.progress
-        result = {
+        result: dict[str, JsonValue] = {
             "frames": progress.frames_done,
             "skipped": progress.frames_skipped,
             "expected": progress.frames_expected,

@@ -292,7 +292,8 @@ class Loop:
         """Turn a posted item into an input, keeping a frame's pixels, and a measurement's parts while it is handled."""
         acquired = None
         if isinstance(item, AcquiredFrame):
-            item, acquired = item.taken, item.acquired
+            acquired = item.acquired
+            item = item.taken
         match item:
             case FrameTaken():
                 if item.frame.streamed:

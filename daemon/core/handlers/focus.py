@@ -323,8 +323,8 @@ def _go(turn: Turn, task: Task, work: FocusWork, z_um: float, outcome: Outcome) 
 def _change(turn: Turn, task: Task, work: FocusWork) -> None:
     """Put the run in its place."""
     now = turn.state.tasks[task.id]
-    whole = isinstance(now.work, HoldWork | AcquireWork)
-    turn.change_task(replace(now, work=replace(now.work, run=work) if whole else work))
+    whole = replace(now.work, run=work) if isinstance(now.work, HoldWork | AcquireWork) else work
+    turn.change_task(replace(now, work=whole))
 
 
 def _tell(turn: Turn, task: Task, work: FocusWork, progress: dict[str, JsonValue]) -> None:
