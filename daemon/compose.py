@@ -33,7 +33,7 @@ from microscoped.daemon.record import (
     prepare,
 )
 from microscoped.daemon.runtime import Endpoints, Gate, Loop, Sockets
-from microscoped.daemon.settings import camera_settings, core_settings, motion_settings
+from microscoped.daemon.settings import camera_settings, core_settings, motion_settings, xy_motion_settings
 from microscoped.drivers.hardware import HardwareSettings
 
 if TYPE_CHECKING:
@@ -172,6 +172,7 @@ class Daemon:
             microscope,
             HardwareSettings(
                 motion=motion_settings(config),
+                xy=xy_motion_settings(config),
                 camera=camera_settings(config),
                 frame_allowance_s=config.camera.frame_allowance_s,
                 position_interval_s=config.stage.position_interval_s,

@@ -10,7 +10,7 @@ from microscoped.daemon.core import FocusDefaults, Settings
 from microscoped.daemon.protocol.strict_json import MAX_BYTES
 from microscoped.daemon.runtime import CONTROL_BYTES, SUBSCRIBE_BYTES
 from microscoped.drivers.protocols import CameraSettings
-from microscoped.drivers.safety import MotionSettings
+from microscoped.drivers.safety import MotionSettings, XYMotionSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +39,12 @@ def motion_settings(config: Config) -> MotionSettings:
         settle_ms=chosen.settle_ms,
         timeout_s=chosen.timeout_s,
     )
+
+
+def xy_motion_settings(config: Config) -> XYMotionSettings:
+    """The rules of motion in the plane that a configuration means."""
+    chosen = config.stage
+    return XYMotionSettings(chosen.limits_x_um, chosen.limits_y_um, settle_ms=chosen.settle_ms)
 
 
 def camera_settings(config: Config) -> CameraSettings:
@@ -83,6 +89,7 @@ def core_settings(
         endpoints=endpoints,
         size_limits={"control_bytes": CONTROL_BYTES, "json_bytes": MAX_BYTES, "subscription_bytes": SUBSCRIBE_BYTES},
         motion=motion_settings(config),
+        xy=xy_motion_settings(config),
         optics=config.optics.known(),
         objective=config.optics.objective,
         focus=FocusDefaults(
@@ -119,4 +126,4 @@ def _late_s(config: Config) -> dict[str, float]:
     return {"cells": cells.lensfree.late_s} if cells.source == "lensfree" else {}
 
 
-__all__ = ["UNKNOWN_DOF_UM", "camera_settings", "core_settings", "motion_settings"]
+__all__ = ["UNKNOWN_DOF_UM", "camera_settings", "core_settings", "motion_settings", "xy_motion_settings"]

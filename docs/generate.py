@@ -26,6 +26,14 @@ GROUPS = {
     "The stage": ("stage.move", "stage.position", "stage.lease", "stage.release"),
     "The camera": ("camera.snap", "camera.set", "camera.start", "camera.stop", "frame.get"),
     "Focus": ("focus.run", "focus.hold", "focus.release", "calibrate.run", "calibrate.next"),
+    "Acquisition": (
+        "acquire.check",
+        "acquire.run",
+        "acquire.inject",
+        "acquire.pause",
+        "acquire.resume",
+        "acquire.finish",
+    ),
     "Recording": ("record.start", "record.stop"),
     "Rules": ("rules.set", "rules.list", "rules.clear"),
     "Tasks": ("task.get", "task.list", "task.cancel"),
@@ -33,7 +41,7 @@ GROUPS = {
 MODELS = {"TaskData": "a task", "FrameData": "a frame's header", "Event": "an event", "ErrorBody": "an error"}
 PARTS = (
     *("Stage", "Camera", "Cells", "Optics", "Pair", "Part", "Focus", "Hologram", "Engine", "Recording", "Rule"),
-    "Cause",
+    *("Cause", "Acquired"),
 )
 """Models whose fields are shown within the result that contains them, by the beginning of their names."""
 CODES = {frozenset(OPS): "an op", frozenset(ErrorCode): "a code", frozenset(AlarmCode): "a code"}

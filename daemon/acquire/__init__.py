@@ -26,7 +26,7 @@ from microscoped.daemon.acquire.light import LightAllowance, LightBudget
 from microscoped.daemon.acquire.progress import AcquireOutcome, FocusReport, Progress
 from microscoped.daemon.acquire.runner import Acquisition
 from microscoped.daemon.acquire.sequence import Plan, read_events, read_sequence
-from microscoped.daemon.acquire.sink import CountingSink, EventRecord, FrameRecord, FrameSink, SkipRecord
+from microscoped.daemon.acquire.sink import CountingSink, EventRecord, Exposure, FrameRecord, FrameSink, SkipRecord
 from microscoped.daemon.acquire.steps import Deadlines, Hardware, HardwareSteps
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "EngineSettings",
     "Estimate",
     "EventRecord",
+    "Exposure",
     "Focus",
     "FocusDesk",
     "FocusFailedError",

@@ -17,7 +17,7 @@ from microscoped.daemon.acquire._answers import Ids
 from microscoped.daemon.acquire.errors import FocusFailedError
 from microscoped.daemon.acquire.focus import FocusFailure, FocusOutcome, FocusRequest
 from microscoped.daemon.acquire.progress import FocusReport
-from microscoped.daemon.acquire.sink import EventRecord, FrameRecord, SkipRecord
+from microscoped.daemon.acquire.sink import EventRecord, Exposure, FrameRecord, SkipRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -98,6 +98,7 @@ class PlanEngine:
         self._unfocused: dict[_Position, str] = {}  # why not; empty where it is focused
         self.z_um: float | None = None
         self.xy_um: tuple[float, float] | None = None
+        self.exposing: Exposure | None = None
         self._z_target_um: float | None = None
         self._xy_target_um: tuple[float, float] | None = None
 
@@ -151,8 +152,11 @@ class PlanEngine:
         record = self._record(event)
         exposure_ms = self._exposure_ms
         self._light.charge(exposure_ms, _place(record))
+        exposure = self._exposure(record)
+        self.exposing = exposure
         stamped = self._steps.snap(exposure_ms)
-        frame = self._frame(record, stamped)
+        self.exposing = None
+        frame = _frame(exposure, stamped)
         self._sink.frame(stamped.frame.pixels, frame)
         self._tally.frame()
         yield stamped.frame.pixels, event, self._metadata(event, frame)
@@ -263,22 +267,15 @@ class PlanEngine:
             notes={key: value for key, value in event.metadata.items() if key != "runner_t0"},
         )
 
-    def _frame(self, record: EventRecord, stamped: StampedFrame) -> FrameRecord:
-        frame = stamped.frame
+    def _exposure(self, record: EventRecord) -> Exposure:
         current = self._queue.current
         unfocused = self._unfocused.get((record.batch, record.index.get("p")))
-        return FrameRecord(
+        return Exposure(
             number=self._tally.done,
             event=replace(record, channel=record.channel or self._channel),
-            frame=f"frame-{stamped.serial}",
-            exposure_start_ns=frame.exposure_start_ns,
-            exposure_start_error_ns=frame.exposure_start_error_ns,
-            exposure_ms=frame.exposure_ms,
             xy_um=self.xy_um,
-            z_um=stamped.z_um,
             late_s=current.late_s if current else 0.0,
             focused=None if unfocused is None else not unfocused,
-            metadata=dict(frame.metadata),
         )
 
     def _metadata(self, event: useq.MDAEvent, frame: FrameRecord) -> FrameMetaV1:
@@ -295,6 +292,23 @@ class PlanEngine:
             "mda_event": event,
         }
         return meta
+
+
+def _frame(exposure: Exposure, stamped: StampedFrame) -> FrameRecord:
+    frame = stamped.frame
+    return FrameRecord(
+        number=exposure.number,
+        event=exposure.event,
+        frame=f"frame-{stamped.serial}",
+        exposure_start_ns=frame.exposure_start_ns,
+        exposure_start_error_ns=frame.exposure_start_error_ns,
+        exposure_ms=frame.exposure_ms,
+        xy_um=exposure.xy_um,
+        z_um=stamped.z_um,
+        late_s=exposure.late_s,
+        focused=exposure.focused,
+        metadata=dict(frame.metadata),
+    )
 
 
 def _place(record: EventRecord) -> str:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from microscoped.daemon.acquire.focus import Focus
     from microscoped.daemon.acquire.light import LightBudget
-    from microscoped.daemon.acquire.sink import EndState, FrameSink
+    from microscoped.daemon.acquire.sink import EndState, Exposure, FrameSink
     from microscoped.daemon.acquire.steps import HardwareSteps
     from microscoped.drivers.protocols import Clock
 
@@ -114,6 +114,10 @@ class Acquisition:
     def progress(self) -> Progress:
         """Return how far it is."""
         return self._tally.now()
+
+    def exposing(self, command: str) -> Exposure | None:
+        """Return what a command of the hardware exposes for it; ``None``: nothing. From any thread."""
+        return self._engine.exposing if self._steps.owns(command) else None
 
     @property
     def outcome(self) -> AcquireOutcome | None:

@@ -50,29 +50,46 @@ class EventRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class FrameRecord:
-    """What belongs to one frame.
+class Exposure:
+    """A frame that is being exposed.
 
     Parameters
     ----------
     number
         0, 1, 2 … in the order of exposure within the acquisition.
     event
-        What was wanted.
+        What is wanted.
+    xy_um
+        Read-back of the stage in the plane; ``None`` where there is none.
+    late_s
+        How much later than planned it was begun.
+    focused
+        Whether the last focus event of this position found its focus; ``None`` where there was none.
+    """
+
+    number: int
+    event: EventRecord
+    xy_um: tuple[float, float] | None
+    late_s: float
+    focused: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRecord:
+    """What belongs to one frame.
+
+    Parameters
+    ----------
+    number, event, xy_um, late_s, focused
+        As in `Exposure`.
     frame
         Id of the frame in the session (``frame-17``).
     exposure_start_ns, exposure_start_error_ns
         When the exposure began: monotonic nanoseconds, ± the error.
     exposure_ms
         Exposure time, read back.
-    xy_um
-        Read-back of the stage in the plane; ``None`` where there is none or it was never moved.
     z_um
         Read-back of the focus stage.
-    late_s
-        How much later than planned it was begun.
-    focused
-        Whether the last focus event of this position found its focus; ``None`` where there was none.
     metadata
         What the driver said beside the image.
     """
@@ -142,4 +159,4 @@ class CountingSink:
         return self.frames
 
 
-__all__ = ["CountingSink", "EndState", "EventRecord", "FrameRecord", "FrameSink", "SkipRecord"]
+__all__ = ["CountingSink", "EndState", "EventRecord", "Exposure", "FrameRecord", "FrameSink", "SkipRecord"]

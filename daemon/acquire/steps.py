@@ -104,6 +104,10 @@ class HardwareSteps:
         """Whether the acquisition was cancelled."""
         return self._answers.interrupted
 
+    def owns(self, command: str) -> bool:
+        """Whether a command is the step under way. From any thread."""
+        return command in self._answers.outstanding()
+
     def hear(self, event: HardwareEvent) -> bool:
         """Hear what the hardware thread posts; return whether it ends one of these steps. From any thread."""
         return isinstance(event, Result) and self._answers.give(event.command.id, event)
@@ -212,10 +216,12 @@ class HardwareSteps:
 
     def _do(self, make: Callable[[str, int], Command], kind: type[V], what: str, timeout_s: float) -> V:
         """Submit a command and await its value."""
-        if self.interrupted:
-            raise StepCancelledError(f"cancelled before {what}")
         key = self._ids()
         self._answers.expect(key)
+        # Only now: what is expected when a cancellation comes is cancelled with it.
+        if self.interrupted:
+            self._answers.forget(key)
+            raise StepCancelledError(f"cancelled before {what}")
         timeout_s += self._deadlines.begin_s
         command = make(key, self._clock() + int(self._deadlines.begin_s * 1e9))
         try:

@@ -131,6 +131,18 @@ def log_to_file(config: Config) -> Path | None:
     return path
 
 
+def take_over_log(name: str) -> None:
+    """Have a library's warnings go where ours go, and nothing where it writes by itself: a console, a file of its own.
+
+    After its import, which is when pymmcore-plus sets up its own.
+    """
+    library = logging.getLogger(name)
+    for handler in list(library.handlers):
+        library.removeHandler(handler)
+        handler.close()
+    library.setLevel(logging.WARNING)
+
+
 def log_folder() -> Path:
     """Return where logs go by default: ``$MICROSCOPED_DATA_HOME/log``, or where the system keeps programs' logs."""
     if configured := os.environ.get("MICROSCOPED_DATA_HOME"):
@@ -152,4 +164,4 @@ def _line(text: str, level: int = logging.INFO) -> logging.LogRecord:
     return logging.LogRecord("microscoped", level, __file__, 0, text, None, None)
 
 
-__all__ = ["FileLog", "UtcFormatter", "log_folder", "log_to_file"]
+__all__ = ["FileLog", "UtcFormatter", "log_folder", "log_to_file", "take_over_log"]

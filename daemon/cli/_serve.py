@@ -12,7 +12,7 @@ import typer
 
 from microscoped.daemon.cli._console import FAILED, WRONG_USE, fail, log_to_stderr, read_config
 from microscoped.daemon.cli._heap import share_heaps
-from microscoped.daemon.cli._logging import log_to_file
+from microscoped.daemon.cli._logging import log_to_file, take_over_log
 from microscoped.daemon.cli._signals import ending_on_signals
 
 if TYPE_CHECKING:
@@ -106,9 +106,13 @@ def _hand_over(parent: ParentLink, daemon: Daemon) -> None:
 
 
 def _build(config: Config, watch: Watch, safe_reason: str | None) -> Daemon:
+    level = logging.getLogger().level
     from microscoped.daemon.compose import Daemon
     from microscoped.daemon.keys import KeysError
     from microscoped.daemon.runtime.sockets import AddressInUseError
+
+    take_over_log("pymmcore-plus")
+    logging.getLogger().setLevel(level)  # its import has opened it for whatever anybody says
 
     log.info("building the microscope")
     try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 import numpy as np
 import zmq
@@ -15,6 +16,7 @@ import zmq
 from microscoped.daemon.client.connect import reachable, secure, why_silent
 from microscoped.daemon.client.errors import NoAnswerError, RequestFailedError, TaskFailedError
 from microscoped.daemon.client.reading import read_error, read_event, read_reply
+from microscoped.daemon.client.sequences import plain
 from microscoped.daemon.client.subscription import Subscription
 from microscoped.daemon.client.tables import Tables, read_tables
 from microscoped.daemon.keys import read_client_key
@@ -27,12 +29,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydantic import JsonValue
 
+    from microscoped.daemon.client.sequences import Plain
     from microscoped.daemon.protocol import Event
 
 Frame: TypeAlias = "tuple[dict[str, Any], NDArray[Any]]"
 """A frame's header (see `microscoped.daemon.protocol.events.FrameData`) and its pixels."""
 RECORD_S = 5.0
 """How long a recording may take to begin or to end."""
+READ_S = 30.0
+"""How long a long sequence may take to be read."""
 DEFAULT_ADDRESS = "tcp://127.0.0.1:5770"
 
 
@@ -188,6 +193,94 @@ class Scope:
             Not focused, among others; its ``result`` is the report.
         """
         return self.run("focus.run", timeout_s=300.0, **params)
+
+    def acquire(
+        self,
+        sequence: Plain,
+        *,
+        focus_failure: Literal["skip", "keep", "end"] = "skip",
+        light_ms: float | None = None,
+        timeout_s: float = math.inf,
+    ) -> dict[str, Any]:
+        """Acquire a sequence, wait for its end, and return the report.
+
+        Parameters
+        ----------
+        sequence
+            A ``useq.MDASequence``, or the same as a mapping (``docs/acquisition.md``).
+        focus_failure
+            What happens where a focus event finds no focus (see ``acquire.run``).
+        light_ms
+            Exposure time that it may spend; by default without limit.
+        timeout_s
+            How long to wait.
+
+        Raises
+        ------
+        TaskFailedError
+            It is not complete; its ``result`` is the report.
+        RequestFailedError
+            The stage belongs to somebody else, among others.
+        NoAnswerError
+            It did not end within `timeout_s`; it goes on.
+        """
+        return self.wait(
+            self.begin_acquisition(sequence, focus_failure=focus_failure, light_ms=light_ms), timeout_s=timeout_s
+        )
+
+    def begin_acquisition(
+        self,
+        sequence: Plain,
+        *,
+        focus_failure: Literal["skip", "keep", "end"] = "skip",
+        light_ms: float | None = None,
+        hold_open: bool = False,
+    ) -> str:
+        """Begin to acquire a sequence, and return the task; parameters and errors as of `acquire`.
+
+        It can then be paused, resumed and finished (``request("acquire.pause", task=task)`` …), cancelled
+        (``task.cancel``), and awaited (`wait`). With `hold_open` it waits for injected events until ``acquire.finish``.
+        """
+        begun = self.request(
+            "acquire.run",
+            sequence=plain(sequence),
+            focus_failure=focus_failure,
+            light_ms=light_ms,
+            hold_open=hold_open,
+        )
+        task: str = begun["task"]
+        return task
+
+    def check_sequence(self, sequence: Plain, *, light_ms: float | None = None) -> dict[str, Any]:
+        """Return what a sequence will cost.
+
+        Raises
+        ------
+        RequestFailedError
+            It is not valid; ``error.data["problems"]`` names each field, its value and the remedy.
+        """
+        return self.request("acquire.check", wait_s=READ_S, sequence=plain(sequence), light_ms=light_ms)
+
+    def inject(self, task: str, events: Sequence[Plain], *, after: Literal["now", "end"] = "end") -> str:
+        """Add events to an acquisition, and return the name of the batch, which their frames bear.
+
+        Parameters
+        ----------
+        task
+            The acquisition.
+        events
+            Each a ``useq.MDAEvent``, or the same as a mapping; their places are absolute.
+        after
+            ``now``: right after the event under way, before all that waits. ``end``: after all else.
+
+        Raises
+        ------
+        RequestFailedError
+            One of them is not valid, or the acquisition has ended; none was taken.
+        """
+        given: list[JsonValue] = [plain(event) for event in events]
+        batch: str = self.request("acquire.inject", wait_s=READ_S, task=task, events=given, after=after)["batch"]
+        return batch
 
     @contextmanager
     def lease(self, name: str, ttl_s: float = 30.0) -> Iterator[None]:

@@ -77,6 +77,8 @@ class StageConfig(Section):
     ----------
     limits_um
         Lowest and highest coordinate. Without them nothing moves.
+    limits_x_um, limits_y_um
+        The same of a stage in the plane, where there is one.
     max_step_um
         The longest step that a client may command at once.
     focus_direction
@@ -95,6 +97,8 @@ class StageConfig(Section):
     """
 
     limits_um: tuple[float, float] | None = None
+    limits_x_um: tuple[float, float] | None = None
+    limits_y_um: tuple[float, float] | None = None
     max_step_um: Positive = 100.0
     focus_direction: FocusDirection = FocusDirection.UNKNOWN
     approach: Approach | None = None
@@ -107,8 +111,10 @@ class StageConfig(Section):
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        if self.limits_um is not None and self.limits_um[0] >= self.limits_um[1]:
-            raise KeyProblemError("limits_um", f"limits_um {list(self.limits_um)} must rise: [lowest, highest]")
+        for name in ("limits_um", "limits_x_um", "limits_y_um"):
+            limits_um: tuple[float, float] | None = getattr(self, name)
+            if limits_um is not None and limits_um[0] >= limits_um[1]:
+                raise KeyProblemError(name, f"{name} {list(limits_um)} must rise: [lowest, highest]")
         return self
 
 

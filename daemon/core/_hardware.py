@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from microscoped.daemon.core import inputs as heard_of
 from microscoped.daemon.core.effects import ClearTimer, Exit, HaltStage, Offer, PublishFrame
 from microscoped.daemon.core.handlers import (
+    acquire,
     calibrate,
     calibrate_hologram,
     camera,
@@ -21,6 +22,7 @@ from microscoped.daemon.core.handlers import (
 )
 from microscoped.daemon.core.modes import Mode
 from microscoped.daemon.core.state import (
+    AcquireWork,
     CalibrateHologramWork,
     CalibrateWork,
     CameraView,
@@ -35,8 +37,8 @@ from microscoped.daemon.core.state import (
 from microscoped.daemon.protocol import AlarmCode
 from microscoped.daemon.protocol.events import FrameData, frame_topic
 from microscoped.daemon.protocol.ops import FrameResult, PositionResult, StateResult
-from microscoped.drivers.motion import Arrival
-from microscoped.drivers.protocols import FocusDirection
+from microscoped.drivers.motion import Arrival, XYArrival
+from microscoped.drivers.protocols import CameraSettings, FocusDirection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -104,7 +106,10 @@ def _opened(turn: Turn, heard: HardwareOpened) -> None:
         settings=settings,
         hardware_open=True,
         description=dict(heard.description),
-        stage=StageView(heard.stage_name, heard.z_um, focus_direction=settings.motion.focus_direction),
+        stage=StageView(
+            heard.stage_name, heard.z_um, focus_direction=settings.motion.focus_direction, xy_um=heard.xy_um
+        ),
+        presets=heard.presets,
         camera=CameraView(info=heard.camera, info_binning=heard.settings.binning or 1, settings=heard.settings),
     )
     expected_um = settings.expected_z_um
@@ -147,13 +152,18 @@ def _lost(turn: Turn, error: ErrorBody) -> None:
 
 def _command_ended(turn: Turn, ended: CommandEnded) -> None:
     pending = turn.settle(ended.command)
-    if isinstance(ended.value, Arrival):
-        session.note_position(turn, ended.value.z_um)
+    match ended.value:
+        case Arrival(z_um=z_um):
+            session.note_position(turn, z_um)
+        case XYArrival(xy_um=xy_um):
+            turn.set(stage=replace(turn.state.stage, xy_um=xy_um))
+        case CameraSettings() as settings if pending is None:
+            turn.set(camera=replace(turn.state.camera, settings=settings))
     if ended.error is not None:
         note_fault(turn, ended.error)
         rules.command_failed(turn, ended.command, ended.error)
     if pending is None:
-        return  # whoever waited for it has ended since
+        return  # it is a step of an acquisition, or whoever waited for it has ended since
     if pending.task is None:
         _answer(turn, pending, ended)
         return
@@ -163,7 +173,7 @@ def _command_ended(turn: Turn, ended: CommandEnded) -> None:
             stage.advance(turn, task, ended)
         case SnapWork():
             camera.advance(turn, task, ended)
-        case FocusWork():
+        case FocusWork() | AcquireWork():
             focus.command_ended(turn, task, ended)
         case HoldWork():
             hold.command_ended(turn, task, ended)
@@ -206,7 +216,9 @@ def _frame(turn: Turn, frame: FrameData, command: str | None) -> None:
         turn.enter(Mode.IDLE)
     topic = frame_topic(frame.camera)
     pending = turn.state.pending.get(command) if command else None
-    causes = (pending.task, turn.state.tasks[pending.task].cause) if pending and pending.task else ()
+    task = frame.acquired.task if frame.acquired is not None else pending.task if pending is not None else None
+    known = turn.state.tasks.get(task) if task is not None else None
+    causes = (known.id, known.cause) if known is not None else ()
     message = turn.publish(topic, frame, causes)
     turn.do(PublishFrame(topic, message, frame.frame))
     for engine in turn.state.settings.engines:
@@ -216,7 +228,8 @@ def _frame(turn: Turn, frame: FrameData, command: str | None) -> None:
         turn.reply(wait.reply, FrameResult(frame=frame.model_dump(mode="json")), frame.frame)
         turn.do(ClearTimer(wait.timer))
     turn.set(frame_waits=())
-    rules.framed(turn, frame, pending.task if pending else None, message)
+    acquire.admitted(turn, frame)
+    rules.framed(turn, frame, task, message)
 
 
 def _offer(turn: Turn, engine: str, frame: FrameData) -> None:

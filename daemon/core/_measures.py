@@ -17,7 +17,14 @@ from microscoped.daemon.core.handlers import (
     rules,
     session,
 )
-from microscoped.daemon.core.state import CalibrateHologramWork, CalibrateWork, EngineView, FocusWork, HoldWork
+from microscoped.daemon.core.state import (
+    AcquireWork,
+    CalibrateHologramWork,
+    CalibrateWork,
+    EngineView,
+    FocusWork,
+    HoldWork,
+)
 from microscoped.daemon.core.watchdogs import watch_over
 from microscoped.daemon.protocol import AlarmCode
 from microscoped.daemon.protocol.events import HEARTBEAT_TOPIC, HeartbeatData, MeasureData, measure_topic
@@ -71,7 +78,7 @@ def measure_ended(turn: Turn, ended: MeasureEnded) -> None:
     pending = turn.settle(ended.request)
     if pending is not None and pending.task is not None:
         task = turn.state.tasks[pending.task]
-        if isinstance(task.work, FocusWork):
+        if isinstance(task.work, FocusWork | AcquireWork):
             focus.measured(turn, task, ended)
         elif isinstance(task.work, HoldWork):
             hold.measured(turn, task, ended)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pydantic import JsonValue
 
@@ -161,6 +161,109 @@ class StopRecording:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckSequence:
+    """Read a sequence; `SequenceChecked` follows.
+
+    Parameters
+    ----------
+    request
+        Returned with the answer.
+    sequence, light_ms
+        As in ``acquire.check``.
+    z_um
+        Where the stage is: relative planes lie round this.
+    pixel_size_um
+        Side of a pixel of the frames in the specimen, binning included; ``None`` where nobody knows.
+    """
+
+    request: str
+    sequence: Mapping[str, JsonValue]
+    light_ms: float | None
+    z_um: float
+    pixel_size_um: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StartAcquisition:
+    """Read a sequence and acquire it; `AcquisitionProgressed` and one `AcquisitionEnded` follow.
+
+    Parameters
+    ----------
+    task
+        The task that it belongs to.
+    focus_failure, hold_open
+        As in ``acquire.run``.
+    sequence, light_ms, z_um, pixel_size_um
+        As in `CheckSequence`.
+    """
+
+    task: str
+    sequence: Mapping[str, JsonValue]
+    light_ms: float | None
+    z_um: float
+    pixel_size_um: float | None
+    focus_failure: Literal["skip", "keep", "end"]
+    hold_open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SteerAcquisition:
+    """Pause an acquisition, have it go on, or have it end after what waits now."""
+
+    task: str
+    how: Literal["pause", "resume", "finish"]
+
+
+@dataclass(frozen=True, slots=True)
+class InjectEvents:
+    """Add events to an acquisition; `InjectionEnded` follows.
+
+    Parameters
+    ----------
+    request
+        Returned with the answer.
+    task, events, after
+        As in ``acquire.inject``.
+    """
+
+    request: str
+    task: str
+    events: Sequence[Mapping[str, JsonValue]]
+    after: Literal["now", "end"]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFocus:
+    """Tell an acquisition what became of the focus that it wanted.
+
+    Parameters
+    ----------
+    task, request
+        As in `FocusWanted`.
+    found, z_um, reason
+        Whether the stage rests in focus, where it rests, and why there is no focus.
+    light_ms, images
+        What it has cost.
+    """
+
+    task: str
+    request: str
+    found: bool
+    z_um: float
+    reason: str
+    light_ms: float
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAcquisition:
+    """End an acquisition soon: its `AcquisitionEnded` still follows."""
+
+    task: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class CloseHardware:
     """Close the microscope; `HardwareClosed` follows."""
 
@@ -188,19 +291,29 @@ Effect: TypeAlias = (
     | ClearTimer
     | StartRecording
     | StopRecording
+    | CheckSequence
+    | StartAcquisition
+    | SteerAcquisition
+    | InjectEvents
+    | AnswerFocus
+    | CancelAcquisition
     | CloseHardware
     | Exit
 )
 
 __all__ = [
     "AllowMotion",
+    "AnswerFocus",
+    "CancelAcquisition",
     "CancelCommand",
+    "CheckSequence",
     "ClearTimer",
     "CloseHardware",
     "Effect",
     "Exit",
     "Forget",
     "HaltStage",
+    "InjectEvents",
     "Measure",
     "Offer",
     "Publish",
@@ -208,7 +321,9 @@ __all__ = [
     "PublishParts",
     "SendReply",
     "SetTimer",
+    "StartAcquisition",
     "StartRecording",
+    "SteerAcquisition",
     "StopRecording",
     "Submit",
 ]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from pydantic import JsonValue
 
 from microscoped.daemon.protocol import ErrorBody, Request, Scope
 from microscoped.daemon.protocol.events import FrameData, PartData
-from microscoped.drivers.motion import Arrival
+from microscoped.drivers.motion import Arrival, XYArrival
 from microscoped.drivers.protocols import CameraInfo, CameraSettings, FocusDirection
 
 
@@ -75,7 +75,7 @@ class RequestRefused:
 
 @dataclass(frozen=True, slots=True)
 class HardwareOpened:
-    """The microscope is open."""
+    """The microscope is open; `xy_um` and `presets` where it has a stage in the plane, and groups of presets."""
 
     camera: CameraInfo
     settings: CameraSettings
@@ -83,6 +83,8 @@ class HardwareOpened:
     z_um: float
     focus_direction: FocusDirection
     description: Mapping[str, str]
+    xy_um: tuple[float, float] | None = None
+    presets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class CommandEnded:
     """A hardware command ended: with its value (a frame is named by its id), or with an error."""
 
     command: str
-    value: Arrival | CameraSettings | float | str | None = None
+    value: Arrival | XYArrival | CameraSettings | float | str | None = None
     error: ErrorBody | None = None
 
 
@@ -276,6 +278,71 @@ class RecordingEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class SequenceChecked:
+    """A sequence was read for ``acquire.check``: with what it will cost (see `AcquireCheckResult`), or an error."""
+
+    request: str
+    estimate: Mapping[str, JsonValue] | None = None
+    error: ErrorBody | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AcquisitionProgressed:
+    """How far an acquisition is, as its task tells it."""
+
+    task: str
+    progress: Mapping[str, JsonValue]
+
+
+@dataclass(frozen=True, slots=True)
+class FocusWanted:
+    """An acquisition wants the focus; an `AnswerFocus` must follow.
+
+    Parameters
+    ----------
+    task, request
+        Which acquisition; returned with the answer.
+    light_ms
+        Exposure time that it may spend; ``None`` without limit.
+    """
+
+    task: str
+    request: str
+    light_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AcquisitionEnded:
+    """An acquisition has ended: nothing more will come from it.
+
+    Parameters
+    ----------
+    task
+        Which one.
+    progress
+        How far it came, as its task tells it.
+    result
+        See `AcquireOutcome`; ``None`` where it never began.
+    error
+        Why it is not complete; ``None`` where every frame was taken, or skipped with a reason.
+    """
+
+    task: str
+    progress: Mapping[str, JsonValue]
+    result: Mapping[str, JsonValue] | None = None
+    error: ErrorBody | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InjectionEnded:
+    """Events were added to an acquisition under the name of a batch; or an error says why not."""
+
+    request: str
+    batch: str | None = None
+    error: ErrorBody | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LogWritten:
     """A warning or an error was written to the log.
 
@@ -328,13 +395,21 @@ Input: TypeAlias = (
     | RecordingBegan
     | FramesLeftOut
     | RecordingEnded
+    | SequenceChecked
+    | AcquisitionProgressed
+    | FocusWanted
+    | AcquisitionEnded
+    | InjectionEnded
     | LogWritten
     | KeyRevoked
     | ShutdownWanted
 )
 
 __all__ = [
+    "AcquisitionEnded",
+    "AcquisitionProgressed",
     "CommandEnded",
+    "FocusWanted",
     "FrameAdmitted",
     "FrameSkipped",
     "FramesLeftOut",
@@ -342,6 +417,7 @@ __all__ = [
     "HardwareLost",
     "HardwareOpened",
     "HeartbeatDue",
+    "InjectionEnded",
     "Input",
     "JournalEnded",
     "KeyRevoked",
@@ -355,6 +431,7 @@ __all__ = [
     "RecordingProgress",
     "RequestReceived",
     "RequestRefused",
+    "SequenceChecked",
     "ShutdownWanted",
     "StageLost",
     "StartedSafe",

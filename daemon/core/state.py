@@ -12,6 +12,7 @@ from microscoped.daemon.core.arbiter import Claim
 from microscoped.daemon.core.inputs import Peer
 from microscoped.daemon.core.modes import Mode
 from microscoped.daemon.core.views import (
+    AcquisitionView,
     CameraView,
     EngineView,
     PairWatch,
@@ -23,6 +24,7 @@ from microscoped.daemon.core.views import (
     WatchView,
 )
 from microscoped.daemon.core.works import (
+    AcquireWork,
     CalibrateHologramWork,
     CalibrateWork,
     DistanceWork,
@@ -40,7 +42,7 @@ from microscoped.daemon.focus import Approach
 from microscoped.daemon.protocol import AlarmCode, ErrorBody
 from microscoped.daemon.protocol.events import FrameData
 from microscoped.drivers.optics import Optics
-from microscoped.drivers.safety import MotionSettings
+from microscoped.drivers.safety import MotionSettings, XYMotionSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +186,8 @@ class Settings:
     ----------
     software, endpoints, size_limits
         For ``hello``.
-    motion
-        The rules of motion, as the configuration says them.
+    motion, xy
+        The rules of motion, as the configuration says them, of the focus stage and of the stage in the plane.
     optics
         What is known of the optics; ``None`` where a figure is missing.
     objective
@@ -238,6 +240,7 @@ class Settings:
     record_pixels: bool = True
     stream_at_start: bool = False
     expected_z_um: float | None = None
+    xy: XYMotionSettings = field(default_factory=XYMotionSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,6 +350,7 @@ class State:
     hardware_open: bool = False
     description: Mapping[str, str] = field(default_factory=dict)
     stage: StageView = field(default_factory=StageView)
+    presets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     camera: CameraView = field(default_factory=CameraView)
     engines: Mapping[str, EngineView] = field(default_factory=dict)
     claim: Claim | None = None
@@ -365,6 +369,7 @@ class State:
     watches: WatchView = field(default_factory=WatchView)
     pair_watch: PairWatch = field(default_factory=PairWatch)
     recording: RecordingView | None = None
+    acquisition: AcquisitionView | None = None
     rules: RulesView = field(default_factory=RulesView)
 
     def frame(self, frame: str) -> FrameData | None:
@@ -378,6 +383,8 @@ class State:
 
 
 __all__ = [
+    "AcquireWork",
+    "AcquisitionView",
     "CalibrateHologramWork",
     "CalibrateWork",
     "CameraView",

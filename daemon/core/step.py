@@ -12,7 +12,7 @@ from microscoped.daemon.core._hardware import hardware_heard, note_fault
 from microscoped.daemon.core._measures import frame_skipped, heartbeat, measure_ended
 from microscoped.daemon.core._revoked import revoke
 from microscoped.daemon.core.effects import Effect, Exit
-from microscoped.daemon.core.handlers import HANDLERS, camera, hold, lease, record, rules, session, tasks
+from microscoped.daemon.core.handlers import HANDLERS, acquire, camera, hold, lease, record, rules, session, tasks
 from microscoped.daemon.core.modes import TABLE, Mode
 from microscoped.daemon.core.retries import is_retry
 from microscoped.daemon.core.state import Outcome, ReplyTo
@@ -67,8 +67,23 @@ def step(state: State, heard: Input, now: Now) -> tuple[State, tuple[Effect, ...
             record.began(turn, heard)
         case heard_of.FramesLeftOut():
             record.frames_left_out(turn, heard)
+            acquire.frames_not_stored(turn, f"from {heard.frame} on, {heard.reason}")
         case heard_of.RecordingEnded():
             record.ended(turn, heard)
+            if heard.failed:
+                acquire.frames_not_stored(turn, f"it has ended: {heard.detail}")
+        case heard_of.SequenceChecked():
+            acquire.checked(turn, heard)
+        case heard_of.InjectionEnded():
+            acquire.injected(turn, heard)
+        case heard_of.AcquisitionProgressed():
+            acquire.progressed(turn, heard)
+        case heard_of.FocusWanted():
+            acquire.focus_wanted(turn, heard)
+        case heard_of.AcquisitionEnded():
+            acquire.ended(turn, heard)
+            if heard.error is not None and heard.error.code is ErrorCode.FAULT_HARDWARE_SILENT:
+                note_fault(turn, heard.error)  # of other faults the commands themselves tell
         case heard_of.LogWritten():
             entry = LogData(level=heard.level, logger=heard.logger, message=heard.message, dropped=heard.dropped)
             turn.publish(LOG_TOPIC, entry)
@@ -78,6 +93,7 @@ def step(state: State, heard: Input, now: Now) -> tuple[State, tuple[Effect, ...
             session.close(turn, heard.reason)
         case _:
             hardware_heard(turn, heard)
+    acquire.tend(turn)
     hold.tend(turn)
     rules.tend(turn)
     _settle_mode(turn)

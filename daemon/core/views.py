@@ -26,12 +26,13 @@ class ReplyTo:
 
 @dataclass(frozen=True, slots=True)
 class StageView:
-    """What is known of the stage."""
+    """What is known of the stage; `xy_um` of the one in the plane, ``None`` where there is none."""
 
     name: str = ""
     z_um: float | None = None
     moving: bool = False
     focus_direction: FocusDirection = FocusDirection.UNKNOWN
+    xy_um: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,26 @@ class RecordingView:
     skipped: int = 0
     detail: str = ""
     waits: tuple[ReplyTo, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AcquisitionView:
+    """An acquisition that has not ended: it may outlast its task for a moment.
+
+    Parameters
+    ----------
+    task
+        Its task.
+    streamed, exposure_ms
+        Whether the camera streamed before, and its exposure then: both come back.
+    cancelled
+        Whether it was told to end.
+    """
+
+    task: str
+    streamed: bool
+    exposure_ms: float | None
+    cancelled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +178,7 @@ class RulesView:
 
 
 __all__ = [
+    "AcquisitionView",
     "Acting",
     "CameraView",
     "EngineView",

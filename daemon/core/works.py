@@ -388,9 +388,33 @@ class CalibrateHologramWork:
     outcome: Outcome | None = None
 
 
-Work: TypeAlias = MoveWork | SnapWork | FocusWork | HoldWork | CalibrateWork | CalibrateHologramWork
+@dataclass(frozen=True, slots=True)
+class AcquireWork:
+    """An acquisition under way.
+
+    Parameters
+    ----------
+    frames
+        Its frames that are in hand.
+    run, request
+        The focus run that it waits for, and what the answer is returned with.
+    ending
+        Why it is being cancelled; empty where it is not.
+    not_stored
+        Why frames of it are not in the recording; empty where they are, or where nothing is recorded.
+    """
+
+    frames: int = 0
+    run: FocusWork | None = None
+    request: str = ""
+    ending: str = ""
+    not_stored: str = ""
+
+
+Work: TypeAlias = MoveWork | SnapWork | FocusWork | HoldWork | CalibrateWork | CalibrateHologramWork | AcquireWork
 
 __all__ = [
+    "AcquireWork",
     "CalibrateAction",
     "CalibrateHologramPhase",
     "CalibrateHologramWork",

@@ -23,6 +23,7 @@ class ErrorCode(StrEnum):
     LIMIT_STEP = "limit.step"
     LIMIT_UNSET = "limit.unset"
     LIMIT_DIRECTION_UNKNOWN = "limit.direction_unknown"
+    LIMIT_LIGHT = "limit.light"
     BUSY = "busy"
     TIMEOUT = "timeout"
     NOT_READY = "not_ready"
@@ -37,6 +38,7 @@ class ErrorCode(StrEnum):
     FAULT_CONNECTION = "fault.connection"
     FAULT_CAMERA = "fault.camera"
     FAULT_FRAME_TIMEOUT = "fault.frame_timeout"
+    FAULT_FRAMES_MISSING = "fault.frames_missing"
     FAULT_STAGE = "fault.stage"
     FAULT_STAGE_NOT_ARRIVED = "fault.stage_not_arrived"
     FAULT_HARDWARE_SILENT = "fault.hardware_silent"
@@ -54,6 +56,7 @@ TITLES: Mapping[ErrorCode, str] = {
     ErrorCode.LIMIT_STEP: "The step is too long",
     ErrorCode.LIMIT_UNSET: "No limits are configured, so nothing moves",
     ErrorCode.LIMIT_DIRECTION_UNKNOWN: "The focus direction is unknown",
+    ErrorCode.LIMIT_LIGHT: "The exposure is beyond the light that was granted",
     ErrorCode.BUSY: "Something else has it",
     ErrorCode.TIMEOUT: "It was too late to begin",
     ErrorCode.NOT_READY: "The daemon is not in a state for this",
@@ -68,6 +71,7 @@ TITLES: Mapping[ErrorCode, str] = {
     ErrorCode.FAULT_CONNECTION: "The microscope could not be opened",
     ErrorCode.FAULT_CAMERA: "The camera failed",
     ErrorCode.FAULT_FRAME_TIMEOUT: "No frame came in time",
+    ErrorCode.FAULT_FRAMES_MISSING: "Frames of the acquisition are missing",
     ErrorCode.FAULT_STAGE: "The stage failed",
     ErrorCode.FAULT_STAGE_NOT_ARRIVED: "The stage did not arrive",
     ErrorCode.FAULT_HARDWARE_SILENT: "The hardware does not answer",

@@ -66,6 +66,46 @@ class StateData(Message):
     recording: str | None = None
 
 
+class AcquiredData(Message):
+    """What an acquisition says of one of its frames.
+
+    Parameters
+    ----------
+    task
+        The acquisition.
+    number
+        0, 1, 2 … in the order of exposure within it.
+    batch
+        ``plan``, or the injection that the event came with: an index is unique within its batch only.
+    index
+        Place in the plan: number along each axis (``t p g c z``).
+    group, channel
+        Group and preset that were selected; ``null`` for the light as it was.
+    position
+        Name of the position; empty where it has none.
+    xy_um
+        Where the stage in the plane is; ``null`` where there is none.
+    late_s
+        How much later than planned the event was begun.
+    focused
+        Whether the last focus event of this position found its focus; ``null`` where there was none.
+    notes
+        The event's own ``metadata``.
+    """
+
+    task: str
+    number: int
+    batch: str
+    index: dict[str, int]
+    group: str | None = None
+    channel: str | None = None
+    position: str = ""
+    xy_um: tuple[float, float] | None = None
+    late_s: float = 0.0
+    focused: bool | None = None
+    notes: dict[str, JsonValue] = {}
+
+
 class FrameData(Message):
     """``v1.frame.<camera>.``, the header on ``frames``, and the result of ``frame.get``.
 
@@ -92,6 +132,8 @@ class FrameData(Message):
     off_plane
         Whether it was exposed away from the plane that ``focus.hold`` keeps: in motion, or further from it than twice
         the tolerance of the focus.
+    acquired
+        Which frame of an acquisition it is; ``null`` for any other.
     """
 
     frame: str
@@ -110,6 +152,7 @@ class FrameData(Message):
     lost_before: int
     streamed: bool
     off_plane: bool = False
+    acquired: AcquiredData | None = None
 
 
 class PartData(Message):
@@ -188,6 +231,11 @@ class TaskData(Message):
         many were ``accepted`` and ``rejected``, ``images`` of at most ``images_most``, ``dose_ms``, what it is
         ``doing``; at its start the plan. Of holograms: ``what`` (``hologram``), ``phase``, which place of the
         slide is ``wanted`` (``empty`` or ``specimen``), ``done`` of ``visits_total``, and the last ``distance_um``.
+        Of ``acquire.run``: ``phase`` (``preparing``, ``running``, ``pausing``, ``paused``, ``cancelling``, ``ended``),
+        at its start the ``estimate`` (as ``acquire.check``), ``frames`` and ``skipped`` of ``expected``, ``index``,
+        ``batch`` and ``position`` of the event under way, the last ``focus``, ``light_ms``, ``late_s``,
+        ``injected_waiting``, ``elapsed_s``, and
+        ``new_skips``: the frames that were skipped since the last progress, each with its place and the ``reason``.
     result
         What it reports at its end (see the op); a search that failed reports too.
     error
@@ -369,6 +417,7 @@ __all__ = [
     "HEARTBEAT_TOPIC",
     "LOG_TOPIC",
     "STATE_TOPIC",
+    "AcquiredData",
     "AlarmData",
     "CauseData",
     "DecisionData",

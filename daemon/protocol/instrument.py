@@ -121,6 +121,8 @@ class StageStatus(Message):
         Where a rising coordinate moves the focus.
     limits_um
         Lowest and highest coordinate; ``null`` for none, and then nothing moves.
+    xy_um
+        Where the stage in the plane was read last; ``null`` where there is none.
     """
 
     name: str
@@ -128,6 +130,7 @@ class StageStatus(Message):
     moving: bool
     focus_direction: Literal["toward_sample", "away", "unknown"]
     limits_um: tuple[float, float] | None
+    xy_um: tuple[float, float] | None = None
 
 
 class StageFacts(Message):
@@ -151,6 +154,8 @@ class StageFacts(Message):
         How near to the target the read-back must be.
     settle_ms
         How long the stage rests after arrival before an exposure counts.
+    limits_x_um, limits_y_um
+        Lowest and highest coordinate in the plane; ``null`` for none, and then nothing moves there.
     """
 
     name: str
@@ -161,6 +166,8 @@ class StageFacts(Message):
     overshoot_um: float
     arrival_tolerance_um: float
     settle_ms: float
+    limits_x_um: tuple[float, float] | None = None
+    limits_y_um: tuple[float, float] | None = None
 
 
 class OpticsFacts(Message):

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from microscoped.daemon.protocol.outcomes import (
+    AcquireOutcome,
     CalibrateHologramOutcome,
     CalibrateOutcome,
     FocusOutcome,
@@ -15,6 +16,10 @@ from microscoped.daemon.protocol.outcomes import (
     SnapOutcome,
 )
 from microscoped.daemon.protocol.params import (
+    AcquireCheckParams,
+    AcquireInjectParams,
+    AcquireRunParams,
+    AcquireTaskParams,
     CalibrateNextParams,
     CalibrateRunParams,
     CameraSetParams,
@@ -34,6 +39,8 @@ from microscoped.daemon.protocol.params import (
 )
 from microscoped.daemon.protocol.results import (
     Accepted,
+    AcquireCheckResult,
+    AcquireInjectResult,
     CameraResult,
     DescribeResult,
     DryRun,
@@ -171,6 +178,18 @@ OPS: dict[str, Op] = {
         ),
         Op("calibrate.next", "Go on in the next field, or place", CalibrateNextParams, Empty, OpClass.MOVE),
         Op(
+            "acquire.check",
+            "What a sequence will cost, or all that is wrong with it",
+            AcquireCheckParams,
+            AcquireCheckResult,
+            OpClass.READ,
+        ),
+        Op("acquire.run", "Acquire a sequence", AcquireRunParams, Accepted, OpClass.MOVE, outcome=AcquireOutcome),
+        Op("acquire.inject", "Add events to an acquisition", AcquireInjectParams, AcquireInjectResult, OpClass.MOVE),
+        Op("acquire.pause", "Begin no further event until resumed", AcquireTaskParams, TaskResult, OpClass.CANCEL),
+        Op("acquire.resume", "Go on after a pause", AcquireTaskParams, TaskResult, OpClass.MOVE),
+        Op("acquire.finish", "End after what waits now", AcquireTaskParams, TaskResult, OpClass.CANCEL),
+        Op(
             "record.start",
             "Record all that happens from now on, with the frames",
             RecordStartParams,
@@ -191,6 +210,13 @@ OPS: dict[str, Op] = {
 __all__ = [
     "OPS",
     "Accepted",
+    "AcquireCheckParams",
+    "AcquireCheckResult",
+    "AcquireInjectParams",
+    "AcquireInjectResult",
+    "AcquireOutcome",
+    "AcquireRunParams",
+    "AcquireTaskParams",
     "CalibrateHologramOutcome",
     "CalibrateNextParams",
     "CalibrateOutcome",

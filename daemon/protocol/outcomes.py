@@ -47,6 +47,43 @@ class SnapOutcome(Message):
     frame: str
 
 
+class AcquireOutcome(Message):
+    """What an ``acquire.run`` reports, whichever way it has ended, but for ``stop`` and preemption.
+
+    Parameters
+    ----------
+    frames, skipped, expected
+        Frames taken, frames skipped with a reason, and how many there were to be with all that was injected.
+    skips
+        How many frames were skipped for which reason.
+    focus_found, focus_failed
+        How many focus events found their focus, and how many did not.
+    light_ms
+        Exposure time spent, focusing included.
+    late_s
+        Greatest lateness of an event.
+    duration_s
+        From its beginning to its end.
+    z_um, xy_um
+        Where it left the stages, as far as it moved them.
+    recording
+        Folder of the recording with pixels under way at its end; ``null`` where there is none.
+    """
+
+    frames: int
+    skipped: int
+    expected: int
+    skips: dict[str, int]
+    focus_found: int
+    focus_failed: int
+    light_ms: float
+    late_s: float
+    duration_s: float
+    z_um: float | None
+    xy_um: tuple[float, float] | None
+    recording: str | None = None
+
+
 class PairData(Message):
     """One pair of images that was read.
 
@@ -367,6 +404,7 @@ class CalibrateHologramOutcome(Message):
 
 
 __all__ = [
+    "AcquireOutcome",
     "CalibrateHologramOutcome",
     "CalibrateOutcome",
     "FocusOutcome",

@@ -235,6 +235,69 @@ class CalibrateNextParams(Message):
     task: TaskId
 
 
+class AcquireCheckParams(Message):
+    """Parameters of ``acquire.check``.
+
+    Parameters
+    ----------
+    sequence
+        A ``useq.MDASequence`` as JSON (``docs/acquisition.md``).
+    light_ms
+        Exposure time that it may spend; by default without limit.
+    """
+
+    sequence: dict[str, JsonValue]
+    light_ms: Annotated[Number, Field(gt=0)] | None = None
+
+
+class AcquireRunParams(AcquireCheckParams):
+    """Parameters of ``acquire.run``.
+
+    Parameters
+    ----------
+    sequence, light_ms
+        As in ``acquire.check``. An exposure beyond `light_ms` is not made, and the acquisition ends as failed.
+    focus_failure
+        What happens where a focus event finds no focus: the frames of this position are skipped until the next focus
+        event (``skip``), taken all the same (``keep``), or the acquisition ends as failed (``end``).
+    hold_open
+        Whether it waits for injected events after its last one, until ``acquire.finish``.
+    """
+
+    focus_failure: Literal["skip", "keep", "end"] = "skip"
+    hold_open: StrictBool = False
+
+
+class AcquireTaskParams(Message):
+    """Parameters of ``acquire.pause``, ``acquire.resume`` and ``acquire.finish``.
+
+    Parameters
+    ----------
+    task
+        The acquisition.
+    """
+
+    task: TaskId
+
+
+class AcquireInjectParams(Message):
+    """Parameters of ``acquire.inject``.
+
+    Parameters
+    ----------
+    task
+        The acquisition.
+    events
+        Events, each with the fields of a ``useq.MDAEvent``; their places are absolute.
+    after
+        ``now``: right after the event under way, before all that waits. ``end``: after all else.
+    """
+
+    task: TaskId
+    events: Annotated[list[dict[str, JsonValue]], Field(min_length=1, max_length=10_000)]
+    after: Literal["now", "end"] = "end"
+
+
 class EventsSinceParams(Message):
     """Parameters of ``events.since``.
 
@@ -345,6 +408,10 @@ class TaskCancelParams(Message):
 
 
 __all__ = [
+    "AcquireCheckParams",
+    "AcquireInjectParams",
+    "AcquireRunParams",
+    "AcquireTaskParams",
     "CalibrateNextParams",
     "CalibrateRunParams",
     "CameraSetParams",

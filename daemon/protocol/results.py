@@ -151,6 +151,8 @@ class DescribeResult(Message):
         What the engine of holograms works with, or why there is none.
     cells, no_cells
         What the engine of cells works with, or why there is none.
+    presets
+        Groups of presets that the driver knows, and the presets of each: what a channel of a sequence may be.
     """
 
     microscope: dict[str, str]
@@ -162,6 +164,7 @@ class DescribeResult(Message):
     no_hologram: str = ""
     cells: CellsFacts | None = None
     no_cells: str = ""
+    presets: dict[str, list[str]] = {}
 
 
 class TopicValue(Message):
@@ -301,6 +304,45 @@ class FrameResult(Message):
     frame: FrameData
 
 
+class AcquireCheckResult(Message):
+    """Result of ``acquire.check``: what a sequence will cost. One that is not valid is refused, with all its problems.
+
+    Parameters
+    ----------
+    frames
+        Exactly so many, if none is skipped.
+    focus_events
+        About so many.
+    duration_s
+        About so long: stages and presets may take longer.
+    light_ms
+        Exposure time, without that of focusing.
+    disk_bytes
+        Pixels without compression.
+    warnings
+        What a person should know before it begins.
+    """
+
+    frames: int
+    focus_events: int
+    duration_s: float
+    light_ms: float
+    disk_bytes: int
+    warnings: list[str]
+
+
+class AcquireInjectResult(Message):
+    """Result of ``acquire.inject``: the events were taken over.
+
+    Parameters
+    ----------
+    batch
+        The name that their frames bear.
+    """
+
+    batch: str
+
+
 class RecordResult(Message):
     """Result of ``record.start`` and ``record.stop``.
 
@@ -332,7 +374,7 @@ class RulesResult(Message):
 
 
 class TaskResult(Message):
-    """Result of ``task.get`` and ``task.cancel``.
+    """Result of ``task.get`` and ``task.cancel``, and of ops that change a task under way.
 
     Parameters
     ----------
@@ -357,6 +399,8 @@ class TaskListResult(Message):
 
 __all__ = [
     "Accepted",
+    "AcquireCheckResult",
+    "AcquireInjectResult",
     "CameraResult",
     "DescribeResult",
     "DryRun",

@@ -16,6 +16,7 @@ from microscoped.daemon.core import effects as to_do
 from microscoped.daemon.core import inputs as heard_of
 from microscoped.daemon.protocol import BadRequestError, dumps, read_request
 from microscoped.daemon.protocol.events import ALARM_TOPIC, STATE_TOPIC
+from microscoped.daemon.runtime.acquisitions import AcquiredFrame, Acquisitions
 from microscoped.daemon.runtime.engines import EngineThreads, MeasuredWithParts
 from microscoped.daemon.runtime.log_feed import NOT_AGAIN, LogFeed
 from microscoped.daemon.runtime.mailbox import Mailbox
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from microscoped.drivers.protocols import CameraInfo, Clock, Microscope, Pixels
     from microscoped.models import Engine
 
-    Item: TypeAlias = HardwareEvent | Input | MeasuredWithParts
+    Item: TypeAlias = HardwareEvent | Input | MeasuredWithParts | AcquiredFrame
     Watcher: TypeAlias = Callable[[Input, Now, tuple[Effect, ...]], None]
 
 log = logging.getLogger("microscoped")
@@ -176,6 +177,7 @@ class Loop:
         self._film: Film | None = None
         self._mail: Mailbox[Item] = Mailbox(context, clock)
         self._hardware = HardwareThread(microscope, hardware, self._from_hardware, clock)
+        self._acquisitions = Acquisitions(self._hardware, self._mail.post, hardware.frame_allowance_s, clock)
         self._engines = EngineThreads(engines, self._mail.post, clock)
         self._log_feed = LogFeed(self._mail.post, clock)
         self._timers = Timers()
@@ -218,6 +220,7 @@ class Loop:
             poller.register(gate.socket, zmq.POLLIN)
             gate.start()
         self._engines.start()
+        self._acquisitions.begin()
         self._hardware.start()
         try:
             while self._exit is None:
@@ -228,7 +231,8 @@ class Loop:
                 self._hear(ready)
         finally:
             self._hardware.close()
-            ended = self._hardware.join(5.0) and self._engines.close(5.0)
+            ended = self._acquisitions.close(5.0)
+            ended = self._hardware.join(5.0) and self._engines.close(5.0) and ended
             if self._film is not None and not self._film.close(FILM_END_S):
                 log.error("the disk hangs; the process ends without the end of its recording")
             self._mail.close()
@@ -280,10 +284,16 @@ class Loop:
                 stamped = replace(event.frame, lost_before=event.frame.lost_before + self._frames_dropped)
                 event, self._frames_dropped = FrameTaken(stamped), 0
             self._frames_posted += 1
-        self._mail.post(event)
+        # In this order: the loop never hears of an acquisition's end before the step that it ended with.
+        self._mail.post(self._acquisitions.acquired(event) or event)
+        self._acquisitions.hear(event)
 
     def _admitted(self, item: Item) -> Input:
         """Turn a posted item into an input, keeping a frame's pixels, and a measurement's parts while it is handled."""
+        acquired = None
+        if isinstance(item, AcquiredFrame):
+            acquired = item.acquired
+            item = item.taken
         match item:
             case FrameTaken():
                 if item.frame.streamed:
@@ -299,7 +309,7 @@ class Loop:
                 self._parts = item.parts
                 return item.ended
         if isinstance(item, HardwareEvent):
-            return translate(item, self._camera)
+            return translate(item, self._camera, acquired)
         return item
 
     def _beat(self) -> Input:
@@ -307,6 +317,7 @@ class Loop:
         self._lags_ns.clear()
         p50, p99 = np.percentile(lags_ms, (50, 99))
         journal, film = self._journal, self._film
+        self._acquisitions.beat()
         progress: heard_of.RecordingProgress | None = None
         if film is not None:
             progress = heard_of.RecordingProgress(film.recorded_seq, film.waiting(), film.frames, film.skipped)
@@ -394,6 +405,15 @@ class Loop:
             case to_do.StopRecording():
                 if self._film is not None:
                     self._film.end(effect.reason)
+            case (
+                to_do.CheckSequence()
+                | to_do.StartAcquisition()
+                | to_do.SteerAcquisition()
+                | to_do.InjectEvents()
+                | to_do.AnswerFocus()
+                | to_do.CancelAcquisition()
+            ):
+                self._acquisitions.perform(effect, self._state)
             case to_do.CloseHardware():
                 self._hardware.close()
             case to_do.Exit():

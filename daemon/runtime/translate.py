@@ -8,10 +8,10 @@ from microscoped.daemon.core import inputs
 from microscoped.daemon.protocol import ErrorBody, ErrorCode
 from microscoped.daemon.protocol.events import FrameData
 from microscoped.drivers import commands
-from microscoped.drivers.motion import XYArrival
 
 if TYPE_CHECKING:
     from microscoped.daemon.core.inputs import Input
+    from microscoped.daemon.protocol.events import AcquiredData
     from microscoped.drivers.commands import HardwareEvent, StampedFrame
     from microscoped.drivers.errors import DriverError
     from microscoped.drivers.protocols import CameraInfo
@@ -27,8 +27,8 @@ def frame_id(stamped: StampedFrame) -> str:
     return f"frame-{stamped.serial}"
 
 
-def frame_data(stamped: StampedFrame, camera: CameraInfo) -> FrameData:
-    """The header of a frame."""
+def frame_data(stamped: StampedFrame, camera: CameraInfo, acquired: AcquiredData | None = None) -> FrameData:
+    """The header of a frame, with what an acquisition says of it."""
     frame = stamped.frame
     return FrameData(
         frame=frame_id(stamped),
@@ -45,10 +45,11 @@ def frame_data(stamped: StampedFrame, camera: CameraInfo) -> FrameData:
         number=frame.number,
         lost_before=stamped.lost_before,
         streamed=stamped.streamed,
+        acquired=acquired,
     )
 
 
-def translate(event: HardwareEvent, camera: CameraInfo | None) -> Input:
+def translate(event: HardwareEvent, camera: CameraInfo | None, acquired: AcquiredData | None = None) -> Input:
     """Turn an event of the hardware into an input of the loop.
 
     Parameters
@@ -57,11 +58,20 @@ def translate(event: HardwareEvent, camera: CameraInfo | None) -> Input:
         What happened.
     camera
         Facts of the camera, known since `Opened`.
+    acquired
+        What an acquisition says of the frame, where it is one of its.
     """
     match event:
         case commands.Opened():
             return inputs.HardwareOpened(
-                event.camera, event.settings, event.stage_name, event.z_um, event.focus_direction, event.description
+                event.camera,
+                event.settings,
+                event.stage_name,
+                event.z_um,
+                event.focus_direction,
+                event.description,
+                event.xy_um,
+                event.presets,
             )
         case commands.OpenFailed():
             return inputs.HardwareLost(error_body(event.error))
@@ -70,14 +80,12 @@ def translate(event: HardwareEvent, camera: CameraInfo | None) -> Input:
             match event.value:
                 case commands.StampedFrame() as stamped:
                     return inputs.CommandEnded(event.command.id, frame_id(stamped), error)
-                case XYArrival():
-                    return inputs.CommandEnded(event.command.id, None, error)
                 case value:
                     return inputs.CommandEnded(event.command.id, value, error)
         case commands.FrameTaken():
             if camera is None:
                 raise RuntimeError("a frame came before the camera was open")
-            return inputs.FrameAdmitted(frame_data(event.frame, camera), event.command)
+            return inputs.FrameAdmitted(frame_data(event.frame, camera, acquired), event.command)
         case commands.StreamEnded():
             return inputs.StreamDied(error_body(event.error))
         case commands.PositionRead():

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from microscoped.daemon.core import Effect, Input
     from microscoped.daemon.protocol import ErrorBody
+    from microscoped.daemon.protocol.events import AcquiredData
 
     Says = Callable[["FocusWorld", float, float], dict[str, Any]]
 
@@ -191,7 +192,15 @@ class FocusWorld:
         name = self._admit(command.id, streamed=False)
         self.hear(heard_of.CommandEnded(command.id, name))
 
-    def _admit(self, command: str | None, *, streamed: bool, z_um: float | None = None, moving: bool = False) -> str:
+    def _admit(
+        self,
+        command: str | None,
+        *,
+        streamed: bool,
+        z_um: float | None = None,
+        moving: bool = False,
+        acquired: AcquiredData | None = None,
+    ) -> str:
         self.numbers += 1
         frame = FrameData(
             frame=f"frame-{self.numbers}",
@@ -208,6 +217,7 @@ class FocusWorld:
             number=self.numbers,
             lost_before=0,
             streamed=streamed,
+            acquired=acquired,
         )
         self.frames[frame.frame] = frame
         self.hear(heard_of.FrameAdmitted(frame, command))

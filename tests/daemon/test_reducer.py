@@ -140,6 +140,12 @@ def test_the_state_table_is_obeyed(mode: Mode, op: str) -> None:
         "focus.hold": {"every_s": 10},
         "calibrate.next": {"task": "none"},
         "rules.set": {"rules": []},
+        "acquire.check": {"sequence": {}},
+        "acquire.run": {"sequence": {}},
+        "acquire.inject": {"task": "none", "events": [{}]},
+        "acquire.pause": {"task": "none"},
+        "acquire.resume": {"task": "none"},
+        "acquire.finish": {"task": "none"},
     }.get(op, {})
     verdict = TABLE[mode][OPS[op].op_class]
     effects = world.ask(op, **params)

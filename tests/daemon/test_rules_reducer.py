@@ -295,11 +295,6 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     # a rule, where it is wrong, and a word of what is said
     "a name that there is not": ({**SHARP, "when": "cells.cuont > 3"}, "rules.sharp.when", "did you mean"),
     "no condition": ({"name": "x", "action": {"do": "publish"}}, "rules.x.when", "is required"),
-    "an acquisition": (
-        {**SHARP, "action": {"do": "acquire", "sequence": {"channels": ["BF"]}}},
-        "rules.sharp.action.do",
-        "cannot begin acquisitions",
-    ),
     "a frame rate": ({**SHARP, "action": {"do": "camera", "fps": 5}}, "rules.sharp.action.fps", "cannot be set"),
     "an unknown key": ({**SHARP, "cooldown": 3}, "rules.sharp.cooldown", "no such key"),
 }
@@ -412,7 +407,7 @@ def test_a_bad_rule_in_the_configuration_is_shown_where_it_stands() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("rules: [{name: a, when: 'frame.moving', action: {do: acquire, sequence: {x: 1}}}]", "cannot begin"),
+        ("rules: [{name: a, when: 'frame.moving', action: {do: camera, fps: 3}}]", "cannot be set"),
         ("rules: [{name: a, when: 'frame.moving'}]", "rules.0.action: is required"),
         ("rules: 3", "rules = 3"),
         ("dose_ms_per_h: -1", "dose_ms_per_h = -1"),

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from microscoped.daemon.core.handlers import calibrate, camera, focus, hold, lease, record, rules, session, stage, tasks
+from microscoped.daemon.core.handlers import (
+    acquire,
+    calibrate,
+    camera,
+    focus,
+    hold,
+    lease,
+    record,
+    rules,
+    session,
+    stage,
+    tasks,
+)
 from microscoped.daemon.core.turn import Ask, Turn
 
 Handler: TypeAlias = Callable[[Turn, Ask], None]
@@ -34,6 +46,12 @@ HANDLERS: Mapping[str, Handler] = {
     "focus.release": hold.release,
     "calibrate.run": calibrate.run,
     "calibrate.next": calibrate.next_field,
+    "acquire.check": acquire.check,
+    "acquire.run": acquire.run,
+    "acquire.inject": acquire.inject,
+    "acquire.pause": acquire.pause,
+    "acquire.resume": acquire.resume,
+    "acquire.finish": acquire.finish,
     "record.start": record.start,
     "record.stop": record.stop,
     "rules.set": rules.replace_all,

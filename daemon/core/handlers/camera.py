@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from microscoped.daemon.core.effects import SetTimer
 from microscoped.daemon.core.state import (
+    AcquireWork,
     CalibrateHologramWork,
     CalibrateWork,
     FocusWork,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 def snap(turn: Turn, ask: Ask) -> None:
     """Take one frame."""
+    check_free(turn, by="acquire.")
     task = turn.new_id()
     submit_snap(turn, task, ask.not_after_ns)
     turn.reply(ask.to, Accepted(task=task))
@@ -96,10 +98,11 @@ def add_snap(turn: Turn, frame: FrameData) -> None:
 
 def _needed(turn: Turn) -> frozenset[str]:
     """Frames of pairs that may still be read: they outlast whatever else is snapped meanwhile."""
-    runs = [task.work.run if isinstance(task.work, HoldWork) else task.work for task in turn.state.tasks.values()]
+    works = [task.work for task in turn.state.tasks.values()]
+    runs = [work.run if isinstance(work, HoldWork | AcquireWork) else work for work in works]
     pairs = (run.pair.frames for run in runs if isinstance(run, FocusWork) and run.pair is not None)
-    calibrations = (task.work.frames for task in turn.state.tasks.values() if isinstance(task.work, CalibrateWork))
-    holograms = (task.work.frame for task in turn.state.tasks.values() if isinstance(task.work, CalibrateHologramWork))
+    calibrations = (work.frames for work in works if isinstance(work, CalibrateWork))
+    holograms = (work.frame for work in works if isinstance(work, CalibrateHologramWork))
     several = frozenset(frame for frames in (*pairs, *calibrations) for frame in frames)
     return several | frozenset(frame for frame in holograms if frame is not None)
 
@@ -125,15 +128,15 @@ def configure(turn: Turn, ask: Ask) -> None:
     )
 
 
-def check_free(turn: Turn) -> None:
+def check_free(turn: Turn, *, by: str | tuple[str, ...] = ("focus.", "acquire.")) -> None:
     """See that nobody needs the camera as it is.
 
     Raises
     ------
     RefusedError
-        Code ``busy``: somebody focuses.
+        Code ``busy``: somebody focuses or acquires.
     """
-    if turn.state.claim is not None and turn.state.claim.op.startswith("focus."):
+    if turn.state.claim is not None and turn.state.claim.op.startswith(by):
         raise RefusedError(
             ErrorCode.BUSY,
             f"{turn.state.claim.op} (task {turn.state.claim.task}) needs the camera as it is; wait or cancel it",
@@ -149,6 +152,7 @@ def stream_at_start(turn: Turn) -> None:
 
 def start(turn: Turn, ask: Ask) -> None:
     """Begin to stream."""
+    check_free(turn, by="acquire.")
     turn.submit(
         lambda command: StartStream(id=command, not_after_ns=ask.not_after_ns),
         op="camera.start",

@@ -1,6 +1,7 @@
 """``focus.run``: pairs and search of `microscoped.daemon.focus`, closed over stage, camera and engines.
 
-The excursions of ``focus.hold`` are such runs, too: then the task holds the run, and sees itself what came of it.
+The excursions of ``focus.hold`` and the focus events of ``acquire.run`` are such runs, too: then the task holds the
+run, and sees itself what came of it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from microscoped.daemon.core.handlers import focus_pair
 from microscoped.daemon.core.handlers.camera import keep, submit_snap
 from microscoped.daemon.core.handlers.stage import resting_place, submit_move, take_stage
 from microscoped.daemon.core.modes import Mode
-from microscoped.daemon.core.state import FocusWork, HoldWork, Outcome
+from microscoped.daemon.core.state import AcquireWork, FocusWork, HoldWork, Outcome
 from microscoped.daemon.focus import (
     PairResult,
     Probe,
@@ -87,8 +88,8 @@ def plan(turn: Turn, params: FocusRunParams, *, fallback: bool) -> FocusWork:
 
 
 def run_of(task: Task) -> FocusWork:
-    """The run of a task: of its own, or the excursion of a ``focus.hold``."""
-    work = task.work.run if isinstance(task.work, HoldWork) else task.work
+    """The run of a task: of its own, or a part of a ``focus.hold`` or an ``acquire.run``."""
+    work = task.work.run if isinstance(task.work, HoldWork | AcquireWork) else task.work
     assert isinstance(work, FocusWork)  # noqa: S101 - only tasks with a run come here; narrows the type
     return work
 
@@ -101,8 +102,8 @@ def command_ended(turn: Turn, task: Task, ended: CommandEnded) -> None:
         if work.outcome is not None:
             detail = f"{ended.error.detail} (while returning to the start, {work.start_um:g} µm)"
             _end(turn, task, work, Outcome("failed", work.outcome.result, ErrorBody.of(ended.error.code, detail)))
-        elif isinstance(task.work, HoldWork) and turn.state.mode is not Mode.FAULT:
-            # A camera that fails once does not end a hold: it goes on in its plane.
+        elif isinstance(task.work, HoldWork | AcquireWork) and turn.state.mode is not Mode.FAULT:
+            # A camera that fails once ends neither a hold nor an acquisition: it goes on in its plane.
             come_home(turn, task, work, Outcome("failed", _report(turn, work, None), ended.error))
         else:
             _end(turn, task, work, Outcome("failed", _report(turn, work, None), ended.error))
@@ -322,23 +323,24 @@ def _go(turn: Turn, task: Task, work: FocusWork, z_um: float, outcome: Outcome) 
 def _change(turn: Turn, task: Task, work: FocusWork) -> None:
     """Put the run in its place."""
     now = turn.state.tasks[task.id]
-    turn.change_task(replace(now, work=replace(now.work, run=work) if isinstance(now.work, HoldWork) else work))
+    whole = replace(now.work, run=work) if isinstance(now.work, HoldWork | AcquireWork) else work
+    turn.change_task(replace(now, work=whole))
 
 
 def _tell(turn: Turn, task: Task, work: FocusWork, progress: dict[str, JsonValue]) -> None:
-    """Publish how far a run is; an excursion of a hold is told of at its end."""
+    """Publish how far a run is; one that is a part of something else is told of at its end."""
     _change(turn, task, work)
     now = turn.state.tasks[task.id]
-    if not isinstance(now.work, HoldWork):
+    if not isinstance(now.work, HoldWork | AcquireWork):
         told = replace(now, progress={"images": work.images, "method": work.method, **progress})
         turn.change_task(told)
         turn.publish_task(told)
 
 
 def _end(turn: Turn, task: Task, work: FocusWork, outcome: Outcome) -> None:
-    """End the task; or leave the outcome to the ``focus.hold`` that the run belongs to."""
+    """End the task; or leave the outcome to the task that the run is a part of."""
     now = turn.state.tasks[task.id]
-    if isinstance(now.work, HoldWork):
+    if isinstance(now.work, HoldWork | AcquireWork):
         turn.drop_pending(task.id)
         _change(turn, task, replace(work, phase="ended", outcome=outcome))
     else:

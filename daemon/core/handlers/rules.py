@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from microscoped.daemon.core.arbiter import Claim, Rank
 from microscoped.daemon.core.effects import ClearTimer, SetTimer
-from microscoped.daemon.core.handlers import camera, focus, lease, record, stage
+from microscoped.daemon.core.handlers import acquire, camera, focus, lease, record, stage
 from microscoped.daemon.core.inputs import Peer
 from microscoped.daemon.core.modes import TABLE
 from microscoped.daemon.core.state import MoveWork
@@ -18,8 +18,9 @@ from microscoped.daemon.protocol import ErrorBody, ErrorCode, OpClass, RefusedEr
 from microscoped.daemon.protocol.events import CauseData, DecisionData, FrameData, decision_topic
 from microscoped.daemon.protocol.instrument import RuleStatus
 from microscoped.daemon.protocol.ops import RulesResult, RulesSetParams
-from microscoped.daemon.protocol.params import FocusRunParams
+from microscoped.daemon.protocol.params import AcquireRunParams, FocusRunParams
 from microscoped.daemon.rules import (
+    AcquireAction,
     ActionEnded,
     BadRulesError,
     CameraAction,
@@ -321,6 +322,8 @@ def _begin(turn: Turn, decision: Decision, action: Action, cause: str) -> Acting
             return replace(acting, task=_move(turn, decision.rule, action, cause))
         case FocusAction():
             return replace(acting, task=_focus(turn, decision.rule, action, cause))
+        case AcquireAction():
+            return replace(acting, task=_acquire(turn, decision.rule, action, cause))
         case _:
             pass
     return None
@@ -350,6 +353,13 @@ def _focus(turn: Turn, rule: str, action: FocusAction, cause: str) -> str:
     turn.begin_task(_ask(turn, cause, "focus.run"), task, work)
     focus.go_on(turn, turn.state.tasks[task], work)
     return task
+
+
+def _acquire(turn: Turn, rule: str, action: AcquireAction, cause: str) -> str:
+    _check_stage(turn)
+    params = AcquireRunParams(sequence=action.sequence, light_ms=action.dose_ms_most)
+    ask = _ask(turn, cause, acquire.OP)
+    return acquire.begin(turn, ask, params, Rank.RULE, f"{acquire.OP} by the rule {rule}")
 
 
 def _ask(turn: Turn, cause: str, op: str) -> Ask:

@@ -94,6 +94,7 @@ def status(turn: Turn, ask: Ask) -> None:
                 moving=state.stage.moving,
                 focus_direction=state.stage.focus_direction.value,
                 limits_um=state.settings.motion.limits_um,
+                xy_um=state.stage.xy_um,
             ),
             camera=CameraStatus(
                 info=CameraInfoData(**asdict(camera_view.info)) if camera_view.info else None,
@@ -135,6 +136,8 @@ def describe(turn: Turn, ask: Ask) -> None:
                 overshoot_um=motion.overshoot_um,
                 arrival_tolerance_um=motion.arrival_tolerance_um,
                 settle_ms=motion.settle_ms,
+                limits_x_um=state.settings.xy.limits_x_um,
+                limits_y_um=state.settings.xy.limits_y_um,
             ),
             camera=CameraFacts(**asdict(info), settings=settings) if info else None,
             focus=FocusFacts(**asdict(state.settings.focus)),
@@ -142,6 +145,7 @@ def describe(turn: Turn, ask: Ask) -> None:
             no_hologram=state.settings.no_hologram,
             cells=None if state.settings.cells is None else CellsFacts(**asdict(state.settings.cells)),
             no_cells=state.settings.no_cells,
+            presets={group: list(names) for group, names in state.presets.items()},
         ),
     )
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from microscoped.daemon.core.effects import SetTimer
-from microscoped.daemon.core.handlers import calibrate, calibrate_hologram, focus, hold, stage
+from microscoped.daemon.core.handlers import acquire, calibrate, calibrate_hologram, focus, hold, stage
 from microscoped.daemon.core.state import (
+    AcquireWork,
     CalibrateHologramWork,
     CalibrateWork,
     FocusWork,
@@ -72,6 +73,8 @@ def end_early(turn: Turn, task: Task, why: str) -> None:
             calibrate.cancel(turn, task, why)
         case CalibrateHologramWork():
             calibrate_hologram.cancel(turn, task, why)
+        case AcquireWork():
+            acquire.cancel(turn, task, why)
         case _:
             turn.end_task(task, Outcome("cancelled", error=ErrorBody.of(ErrorCode.CANCELLED, why)))
 

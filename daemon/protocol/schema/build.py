@@ -13,6 +13,7 @@ from microscoped.daemon.protocol.alarms import GUIDE, AlarmCode
 from microscoped.daemon.protocol.envelope import VERSION, Event, Reply, Request
 from microscoped.daemon.protocol.errors import RETRYABLE, TITLES, ErrorBody, ErrorCode
 from microscoped.daemon.protocol.events import (
+    AcquiredData,
     AlarmData,
     CauseData,
     DecisionData,
@@ -68,6 +69,7 @@ TOPICS: dict[str, tuple[Model, str]] = {
 """Every topic: the model of its data, and when it is published."""
 
 PARTS: tuple[Model, ...] = (
+    AcquiredData,
     CameraFacts,
     CameraInfoData,
     CameraSettingsData,

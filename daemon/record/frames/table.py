@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from microscoped.daemon.record.frames.layout import StoreIndex
 
 VERSION = 1
-TAKEN = ("frame", "exposure_start_ns", "exposure_start_error_ns", "exposure_ms", "z_um", "z_source", "moving")
+TAKEN = (
+    *("frame", "exposure_start_ns", "exposure_start_error_ns", "exposure_ms", "z_um", "z_source", "moving"),
+    "acquired",
+)
 """Columns that are fields of a frame's header."""
 COLUMNS = ("t", "c", "z", "number", "crc32", *TAKEN)
 SKIPPED = ("frame", "number", "z_um", "reason")

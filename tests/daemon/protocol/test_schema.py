@@ -137,6 +137,7 @@ def test_what_a_daemon_says_is_what_the_schema_promises(start_rig: Callable[...,
         "camera.snap": scope.run("camera.snap"),
         "focus.run": scope.run("focus.run"),
         "focus.hold": hold_once(scope),
+        "acquire.run": scope.run("acquire.run", sequence={"z_plan": {"relative": [0, 1]}}),
     }
     # A calibration takes larger frames and longer: tests/daemon/test_calibrate_wire.py compares its outcome.
     assert {*outcomes, "calibrate.run"} == {name for name, op in OPS.items() if op.outcome}

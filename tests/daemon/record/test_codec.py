@@ -63,32 +63,34 @@ SIMPLE: dict[Any, st.SearchStrategy[Any]] = {
 }
 
 
-def values_of(kind: Any) -> st.SearchStrategy[Any]:  # noqa: ANN401 - any annotation
+FINITE: dict[Any, st.SearchStrategy[Any]] = {**SIMPLE, float: st.floats(allow_nan=False, allow_infinity=False)}
+"""Within messages there is nothing else."""
+
+
+def values_of(kind: Any, simple: dict[Any, st.SearchStrategy[Any]] = SIMPLE) -> st.SearchStrategy[Any]:  # noqa: ANN401 - any annotation
     """Values of a type, down to its leaves."""
-    if kind in SIMPLE:
-        return SIMPLE[kind]
+    if kind in simple:
+        return simple[kind]
     origin, parts = get_origin(kind), get_args(kind)
     if origin in (typing.Union, types.UnionType):
-        return st.one_of([values_of(part) for part in parts])
+        return st.one_of([values_of(part, simple) for part in parts])
     if origin is Literal:
         return st.sampled_from(parts)
     if origin is Mapping or origin is dict:
-        return st.dictionaries(values_of(parts[0]), values_of(parts[1]), max_size=3)
+        return st.dictionaries(values_of(parts[0], simple), values_of(parts[1], simple), max_size=3)
     if origin is tuple:
         if parts[1:] == (...,):
-            return st.lists(values_of(parts[0]), max_size=3).map(tuple)
-        return st.tuples(*map(values_of, parts))
+            return st.lists(values_of(parts[0], simple), max_size=3).map(tuple)
+        return st.tuples(*(values_of(part, simple) for part in parts))
     if origin is list:
-        return st.lists(values_of(parts[0]), max_size=3)
+        return st.lists(values_of(parts[0], simple), max_size=3)
     if issubclass(kind, Enum):
         return st.sampled_from(kind)
     if is_dataclass(kind):
         hints = get_type_hints(kind)
-        return st.builds(kind, **{field.name: values_of(hints[field.name]) for field in fields(kind)})
+        return st.builds(kind, **{field.name: values_of(hints[field.name], simple) for field in fields(kind)})
     assert issubclass(kind, BaseModel), f"say in SIMPLE how values of {kind} are made"
-    finite = {**SIMPLE, float: st.floats(allow_nan=False, allow_infinity=False)}
-    kinds = {name: field.annotation for name, field in kind.model_fields.items()}
-    return st.builds(kind, **{name: finite[of] if of in finite else values_of(of) for name, of in kinds.items()})
+    return st.builds(kind, **{name: values_of(field.annotation, FINITE) for name, field in kind.model_fields.items()})
 
 
 def test_the_journal_knows_every_input() -> None:
