@@ -104,6 +104,7 @@ def core_settings(
         no_cells=cells if isinstance(cells, str) else "",
         engines=tuple(offered),
         frame_allowance_s=config.camera.frame_allowance_s,
+        fps=config.camera.fps,
         stream_at_start=config.camera.stream_at_start,
         pixel_size_um=config.optics.pixel_size_um,
         record_folder=record_folder,

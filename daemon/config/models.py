@@ -120,6 +120,8 @@ class CameraConfig(Section):
         As in ``camera.set``.
     auto_exposure, auto_gain, auto_white_balance
         Off by default where the camera has them: a measurement must not change because the camera adjusts itself.
+    fps
+        Exposures of a stream per second; ``null``: as many as the camera makes by itself.
     stream_at_start
         Stream as soon as the microscope is open.
     frame_allowance_s
@@ -133,6 +135,7 @@ class CameraConfig(Section):
     auto_exposure: bool | None = False
     auto_gain: bool | None = False
     auto_white_balance: bool | None = False
+    fps: Annotated[float, Field(gt=0, le=10_000)] | None = None
     stream_at_start: bool = False
     frame_allowance_s: Annotated[float, Field(gt=0, le=600)] = 2.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from microscoped.daemon.rules.actions import AcquireAction, CameraAction
+from microscoped.daemon.rules.actions import AcquireAction
 from microscoped.daemon.rules.errors import RuleProblem
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ def undoable(rules: RuleSet) -> list[RuleProblem]:
             case AcquireAction():
                 detail = "acquire: rules cannot begin acquisitions in this version; publish, and let a script do it"
                 problems.append(RuleProblem(f"rules.{rule.name}.action.do", detail))
-            case CameraAction() if rule.action.fps is not None:
-                detail = f"{rule.action.fps:g}: the frame rate cannot be set in this version; give exposure_ms alone"
-                problems.append(RuleProblem(f"rules.{rule.name}.action.fps", detail))
     return problems
 
 
