@@ -164,8 +164,7 @@ class PopulationParameters:
         """Return a random cell; a daughter comes without its sister."""
         chance = float(rng.uniform())
         if chance < self.round_share:
-            area, height = _normal(rng, self.round_area_um2), _normal(rng, self.round_max_opd_nm)
-            return draw_rounded(rng, _dome(rng, area, height), "round")
+            return self.draw_round(rng)
         if chance < self.round_share + self.dividing_share:
             return self.draw_daughter(rng)
         first, second = _deviate(rng), _deviate(rng)
@@ -183,6 +182,11 @@ class PopulationParameters:
             fullness=_normal(rng, self.fullness),
         )
         return draw_spread(rng, targets)
+
+    def draw_round(self, rng: np.random.Generator) -> CellShape:
+        """Return a random rounded cell."""
+        area, height = _normal(rng, self.round_area_um2), _normal(rng, self.round_max_opd_nm)
+        return draw_rounded(rng, _dome(rng, area, height), "round")
 
     def draw_daughter(self, rng: np.random.Generator) -> CellShape:
         """Return a random cell that has just divided, without its sister."""
