@@ -5,8 +5,8 @@ path difference against the medium.
 """
 
 from microscoped.simulators.cells._debris import Grain
-from microscoped.simulators.cells._degradation import QUALITY_LEVELS, Degradation
 from microscoped.simulators.cells._defocus import Defocus
+from microscoped.simulators.cells._degradation import QUALITY_LEVELS, Degradation
 from microscoped.simulators.cells._field import CellField
 from microscoped.simulators.cells._library import CellLibrary, CellSource, CutOut, FreshCells
 from microscoped.simulators.cells._mitosis import Mitosis

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from microscoped.simulators.cells._draw import draw_rounded, draw_spread
 from microscoped.simulators.cells._fit import Targets
+from microscoped.simulators.cells._truth import REFRACTIVE_INCREMENT_UM3_PER_PG
 
 if TYPE_CHECKING:
     import numpy as np
@@ -164,7 +165,8 @@ class PopulationParameters:
         """Return a random cell; a daughter comes without its sister."""
         chance = float(rng.uniform())
         if chance < self.round_share:
-            return self.draw_round(rng)
+            area, height = _normal(rng, self.round_area_um2), _normal(rng, self.round_max_opd_nm)
+            return draw_rounded(rng, _dome(rng, area, height), "round")
         if chance < self.round_share + self.dividing_share:
             return self.draw_daughter(rng)
         first, second = _deviate(rng), _deviate(rng)
@@ -183,15 +185,16 @@ class PopulationParameters:
         )
         return draw_spread(rng, targets)
 
-    def draw_round(self, rng: np.random.Generator) -> CellShape:
-        """Return a random rounded cell."""
-        area, height = _normal(rng, self.round_area_um2), _normal(rng, self.round_max_opd_nm)
-        return draw_rounded(rng, _dome(rng, area, height), "round")
-
     def draw_daughter(self, rng: np.random.Generator) -> CellShape:
         """Return a random cell that has just divided, without its sister."""
         area, height = _normal(rng, self.round_area_um2), _normal(rng, self.round_max_opd_nm)
         return draw_rounded(rng, _dome(rng, area * DAUGHTER_AREA, height * DAUGHTER_HEIGHT), "dividing")
+
+
+def draw_mitotic(rng: np.random.Generator, area_um2: float, dry_mass_pg: float) -> CellShape:
+    """Return a random cell in mitosis of a given area and, nearly, a given dry mass."""
+    height = 1e3 * REFRACTIVE_INCREMENT_UM3_PER_PG * dry_mass_pg / (DOME_FULLNESS * area_um2)
+    return draw_rounded(rng, _dome(rng, area_um2, height), "round")
 
 
 def _dome(rng: np.random.Generator, area: float, height: float) -> Targets:
@@ -272,4 +275,4 @@ def _normal(rng: np.random.Generator, moments: Moments) -> float:
     return moments.mean + moments.sd * _deviate(rng)
 
 
-__all__ = ["TABLE_1", "Moments", "PopulationParameters", "TableRow"]
+__all__ = ["TABLE_1", "Moments", "PopulationParameters", "TableRow", "draw_mitotic"]

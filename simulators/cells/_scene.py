@@ -14,7 +14,7 @@ from microscoped.simulators.cells._debris import add_grain
 from microscoped.simulators.cells._degradation import QUALITY_LEVELS, Degradation
 from microscoped.simulators.cells._library import CellLibrary, CutOut
 from microscoped.simulators.cells._placing import Dish
-from microscoped.simulators.cells._population import PopulationParameters
+from microscoped.simulators.cells._population import PopulationParameters, draw_mitotic
 from microscoped.simulators.sensor import NoiseBank
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ STILL_GROWTH = 1e-3
 """Or has grown by this part."""
 STILL_ROUNDING = 2e-3
 """Or a cell that rounds up has come so far in it."""
+MITOTIC_AREA = 0.45
+"""Area of a cell that has rounded up over that of the spread one."""
 NS_PER_HOUR = 3.6e12
 BIT_DEPTH = 16
 
@@ -134,9 +136,10 @@ class Division:
 class OpdScene:
     """Living cells before a camera of 16 bits whose frames are maps; satisfies ``Scene``. Any thread may call.
 
-    The specimen lies at the optical position 0; without `OpdSetup.defocus` maps are those of a microscope in focus. Time
-    is that of the clock, so that cells live also while no frame is taken. A map is the sum of cells that were rendered once, moved between the pixels
-    by linear interpolation: their mass is exact, their greatest value to about 1 %.
+    The specimen lies at the optical position 0; without `OpdSetup.defocus` maps are those of a microscope in focus.
+    Time is that of the clock, so that cells live also while no frame is taken. A map is the sum of cells that were
+    rendered once, moved between the pixels by linear interpolation: their mass is exact, their greatest value to about
+    1 %.
 
     Parameters
     ----------
@@ -303,8 +306,10 @@ class OpdScene:
         """
         found = []
         for cell in self._cells:
-            dome = CutOut.of(self.setup.parameters.draw_round(rng), self.setup.pixel_um, rng)
-            spread, round_ = cell.measures, dome.measures
+            spread = cell.measures
+            shape = draw_mitotic(rng, MITOTIC_AREA * spread.area_um2, spread.dry_mass_pg)
+            dome = CutOut.of(shape, self.setup.pixel_um, rng)
+            round_ = dome.measures
             away = spread.row_px - round_.row_px, spread.column_px - round_.column_px
             found.append((np.pad(dome.opd_nm, 1), spread.dry_mass_pg / round_.dry_mass_pg, away))
         return tuple(found)
