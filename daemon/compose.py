@@ -174,6 +174,7 @@ class Daemon:
                 motion=motion_settings(config),
                 xy=xy_motion_settings(config),
                 camera=camera_settings(config),
+                fps=config.camera.fps,
                 frame_allowance_s=config.camera.frame_allowance_s,
                 position_interval_s=config.stage.position_interval_s,
             ),

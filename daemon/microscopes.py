@@ -217,11 +217,23 @@ def _holographic(config: Config, chosen: HologramConfig) -> SimulatedMicroscope:
 
 def _quantitative(config: Config, chosen: OpdConfig) -> SimulatedMicroscope:
     from microscoped.simulators import SimulatedMicroscope
-    from microscoped.simulators.cells import QUALITY_LEVELS, OpdScene, OpdSetup, PopulationParameters
+    from microscoped.simulators.cells import (
+        QUALITY_LEVELS,
+        Defocus,
+        Mitosis,
+        OpdScene,
+        OpdSetup,
+        PopulationParameters,
+    )
 
     pixel_um = config.optics.pixel_size_um
     if pixel_um is None:
         raise ValueError("a simulated microscope of kind opd needs optics.pixel_size_um")
+    wavelength_nm, defocus = config.optics.wavelength_nm, None
+    if chosen.illumination_na is not None:
+        if wavelength_nm is None:
+            raise ValueError("microscope.illumination_na needs optics.wavelength_nm")
+        defocus = Defocus(wavelength_nm, chosen.illumination_na)
     setup = OpdSetup(
         parameters=PopulationParameters.matched(chosen.density_per_mm2),
         seed=chosen.seed,
@@ -232,6 +244,8 @@ def _quantitative(config: Config, chosen: OpdConfig) -> SimulatedMicroscope:
         zero_count=chosen.zero_count,
         speed_um_per_h=chosen.speed_um_per_h,
         growth_per_h=chosen.growth_per_h,
+        mitosis=None if chosen.mitosis is None else Mitosis(**chosen.mitosis.model_dump()),
+        defocus=defocus,
     )
     return SimulatedMicroscope(
         OpdScene(setup), _stage_model(chosen.stage), pixel_size_um=pixel_um, max_fps=chosen.max_fps

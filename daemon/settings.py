@@ -112,6 +112,7 @@ def core_settings(
         engines=tuple(offered),
         engine_late_s=_late_s(config),
         frame_allowance_s=config.camera.frame_allowance_s,
+        fps=config.camera.fps,
         stream_at_start=config.camera.stream_at_start,
         pixel_size_um=config.optics.pixel_size_um,
         record_folder=record_folder,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,16 +50,21 @@ class Snap(Command):
     """
 
 
+FrameRate: TypeAlias = float | Literal["free"]
+"""Exposures of a stream per second; ``free``: as many as the camera makes by itself, one right after the other."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configure(Command):
-    """Change camera settings; results in the `CameraSettings` read back."""
+    """Change camera settings, and the frame rate of streams where one is given; results in the settings read back."""
 
     change: CameraSettings
+    fps: FrameRate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartStream(Command):
-    """Begin to stream frames; results in ``None``. Streaming already: nothing changes."""
+    """Begin to stream frames at the rate that is set; results in ``None``. Streaming already: nothing changes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +227,7 @@ __all__ = [
     "Closed",
     "Command",
     "Configure",
+    "FrameRate",
     "FrameTaken",
     "HardwareEvent",
     "MoveTo",

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from microscoped.drivers._accessory_work import AccessoryWork
-from microscoped.drivers._camera_work import STREAM_POLL_NS, CameraWork
+from microscoped.drivers._camera_work import CameraWork
 from microscoped.drivers._stage_work import StageWork
 from microscoped.drivers._stop_lane import StopLane
 from microscoped.drivers.accessories import HasPresets, HasXYStage
@@ -59,8 +59,6 @@ if TYPE_CHECKING:
 Job: TypeAlias = Generator[int, None, Arrival | XYArrival | StampedFrame | CameraSettings | float | None]
 """Yields nanoseconds to wait before it wants to go on; returns the command's value."""
 
-IDLE_NS = 20_000_000
-
 
 @dataclass(frozen=True, slots=True)
 class HardwareSettings:
@@ -72,6 +70,8 @@ class HardwareSettings:
         The rules of motion.
     camera
         What the camera is told when it is opened; what it does not have is passed over.
+    fps
+        Exposures of a stream per second until `Configure` changes it; ``None``: as the camera makes them by itself.
     long_exposure_ms
         A snap longer than this runs as a sequence of one frame, so that it never blocks the thread.
     frame_allowance_s
@@ -88,6 +88,7 @@ class HardwareSettings:
 
     motion: MotionSettings
     camera: CameraSettings = field(default_factory=CameraSettings)
+    fps: float | None = None
     long_exposure_ms: float = 50.0
     frame_allowance_s: float = 2.0
     position_interval_s: float = 0.5
@@ -247,15 +248,19 @@ class HardwareThread:
             stopped=self._stage_must_halt,
             post=self._post,
         )
-        camera = CameraWork(
-            microscope.camera,
-            stage,
-            long_exposure_ms=self._settings.long_exposure_ms,
-            frame_allowance_ns=int(self._settings.frame_allowance_s * 1e9),
-            clock=self._clock,
-            post=self._post,
-        )
-        _prepare(microscope.camera, self._settings.camera)
+        try:
+            _prepare(microscope.camera, self._settings.camera)
+            camera = CameraWork(
+                microscope.camera,
+                stage,
+                long_exposure_ms=self._settings.long_exposure_ms,
+                frame_allowance_ns=int(self._settings.frame_allowance_s * 1e9),
+                fps=self._settings.fps,
+                clock=self._clock,
+                post=self._post,
+            )
+        except SettingError as error:
+            raise ConnectionFailedError(f"{error} (in section camera of the configuration)") from error
         accessories = AccessoryWork(
             microscope.xy_stage() if isinstance(microscope, HasXYStage) else None,
             microscope.presets() if isinstance(microscope, HasPresets) else None,
@@ -284,17 +289,16 @@ class HardwareThread:
         return self._stopped.is_set() or (command is not None and command.id in self._cancelled)
 
     def _turn(self, devices: _Devices) -> None:
-        self._receive(0 if self._more_frames else self._wait_ns(streaming=devices.camera.streaming))
+        self._receive(0 if self._more_frames else self._wait_ns(devices.camera.wait_ns()))
         self._more_frames = devices.camera.pump()
         for lane in self._lanes.values():
             self._advance(lane, devices)
         devices.stage.read_resting()
         self._turned_ns = self._clock()
 
-    def _wait_ns(self, *, streaming: bool) -> int:
-        """How long this turn may sleep for the next command."""
+    def _wait_ns(self, wait: int) -> int:
+        """How long this turn may sleep for the next command, where frames allow so much."""
         now = self._clock()
-        wait = STREAM_POLL_NS if streaming else IDLE_NS
         for lane in self._lanes.values():
             if lane.job is not None:
                 wait = min(wait, max(0, lane.resume_ns - now))
@@ -394,16 +398,13 @@ def _prepare(camera: Camera, wanted: CameraSettings) -> None:
 
     Raises
     ------
-    ConnectionFailedError
+    SettingError
         The camera does not take a setting.
     """
     has = camera.settings()
     automatic = ("auto_exposure", "auto_gain", "auto_white_balance")
     spare = {name: None for name in automatic if getattr(has, name) is None and not getattr(wanted, name)}
-    try:
-        camera.configure(replace(wanted, **spare))
-    except SettingError as error:
-        raise ConnectionFailedError(f"{error} (in section camera of the configuration)") from error
+    camera.configure(replace(wanted, **spare))
 
 
 __all__ = ["HardwareSettings", "HardwareThread"]

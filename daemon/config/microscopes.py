@@ -254,10 +254,24 @@ class HologramConfig(Section):
         return self
 
 
+class MitosisConfig(Section):
+    """The times of a division of a simulated cell, in minutes.
+
+    Parameters
+    ----------
+    rounding_min, round_min, spreading_min
+        From spread to round, from then to the division, and from there to spread again.
+    """
+
+    rounding_min: Positive = 8.0
+    round_min: Positive = 20.0
+    spreading_min: Positive = 15.0
+
+
 class OpdConfig(Section):
     """A simulated microscope that delivers maps of the optical path difference of living adherent cells, in counts.
 
-    Its pixels are those of ``optics``. The maps do not change with the stage.
+    Its pixels are those of ``optics``.
 
     Parameters
     ----------
@@ -271,6 +285,11 @@ class OpdConfig(Section):
         What a count is, and the count of the medium.
     speed_um_per_h, growth_per_h
         How fast each cell moves, on a circle of its own, and how fast its mass grows; it divides where it has doubled.
+    mitosis
+        How cells round up before they divide; ``null``: they do not.
+    illumination_na
+        Aperture of the light, by which maps blur out of focus (with ``optics.wavelength_nm``); ``null``: they do not
+        change with the stage.
     shape_px
         Height and width of a frame.
     max_fps
@@ -287,6 +306,8 @@ class OpdConfig(Section):
     zero_count: Annotated[int, Field(ge=0, le=65_535)] = 2_000
     speed_um_per_h: Annotated[float, Field(ge=0)] = 15.0
     growth_per_h: Annotated[float, Field(ge=0)] = 0.035
+    mitosis: MitosisConfig | None = None
+    illumination_na: Annotated[float, Field(gt=0, lt=1.5)] | None = None
     shape_px: tuple[Annotated[int, Field(ge=64, le=4096)], Annotated[int, Field(ge=64, le=4096)]] = (512, 512)
     max_fps: Positive = 20.0
     through_micromanager: bool = False

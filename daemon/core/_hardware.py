@@ -110,7 +110,9 @@ def _opened(turn: Turn, heard: HardwareOpened) -> None:
             heard.stage_name, heard.z_um, focus_direction=settings.motion.focus_direction, xy_um=heard.xy_um
         ),
         presets=heard.presets,
-        camera=CameraView(info=heard.camera, info_binning=heard.settings.binning or 1, settings=heard.settings),
+        camera=CameraView(
+            info=heard.camera, info_binning=heard.settings.binning or 1, settings=heard.settings, fps=settings.fps
+        ),
     )
     expected_um = settings.expected_z_um
     if turn.state.mode is Mode.STARTING:
@@ -188,7 +190,7 @@ def _answer(turn: Turn, pending: Pending, ended: CommandEnded) -> None:
     if isinstance(ended.value, float):
         session.note_position(turn, ended.value)
     if pending.op.startswith("camera."):
-        camera.command_ended(turn, pending.op, pending.reply, ended)
+        camera.command_ended(turn, pending, ended)
     elif pending.reply is None:
         return
     elif ended.error is not None:

@@ -49,13 +49,12 @@ def measure_ended(turn: Turn, ended: MeasureEnded) -> None:
         data = MeasureData(
             engine=ended.engine,
             frame=ended.frame,
-            values=dict(ended.values),
             z_um=frame.z_um if frame else None,
             latency_ms=ended.latency_ms,
             parts=list(ended.parts),
         )
         topic = measure_topic(ended.engine)
-        message = turn.publish(topic, data, (*ended.earlier, ended.frame))
+        message = turn.publish(topic, data, (*ended.earlier, ended.frame), {"values": dict(ended.values)})
         if ended.parts:
             turn.do(PublishParts(topic, message))
         _note_failure(turn, ended, failing=False, detail=f"{ended.engine} measures again")

@@ -41,6 +41,7 @@ from microscoped.daemon.core.works import (
 from microscoped.daemon.focus import Approach
 from microscoped.daemon.protocol import AlarmCode, ErrorBody
 from microscoped.daemon.protocol.events import FrameData
+from microscoped.drivers.commands import FrameRate
 from microscoped.drivers.optics import Optics
 from microscoped.drivers.safety import MotionSettings, XYMotionSettings
 
@@ -212,8 +213,9 @@ class Settings:
         Size of an unbinned camera pixel in the specimen; ``None``: what the driver says.
     record_folder, record_pixels
         Where recordings go, and whether frames are in them where nobody says.
-    stream_at_start
-        Whether the camera streams as soon as it is open.
+    stream_at_start, fps
+        Whether the camera streams as soon as it is open, and how many exposures a second a stream makes at first;
+        ``None``: as many as the camera makes by itself.
     expected_z_um
         Where the stage was when the daemon last ran; ``None`` where that is not known or means nothing.
     """
@@ -239,6 +241,7 @@ class Settings:
     record_folder: str = ""
     record_pixels: bool = True
     stream_at_start: bool = False
+    fps: float | None = None
     expected_z_um: float | None = None
     xy: XYMotionSettings = field(default_factory=XYMotionSettings)
 
@@ -306,12 +309,16 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A hardware command or a measurement that somebody waits for: a task, or a request not yet answered."""
+    """A hardware command or a measurement that somebody waits for: a task, or a request not yet answered.
+
+    `fps` is the frame rate that it sets, where it sets one.
+    """
 
     op: str
     due_ns: int
     task: str | None = None
     reply: ReplyTo | None = None
+    fps: FrameRate | None = None
 
 
 @dataclass(frozen=True, slots=True)

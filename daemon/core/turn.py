@@ -109,10 +109,25 @@ class Turn:
             for other in remember_answer(self, peer, cause, message):
                 self.do(SendReply(other, message, frame))
 
-    def publish(self, topic: str, data: Message, causes: Sequence[str] = ()) -> Mapping[str, JsonValue]:
-        """Publish an event; return its message."""
+    def publish(
+        self,
+        topic: str,
+        data: Message,
+        causes: Sequence[str] = (),
+        plain_data: Mapping[str, JsonValue] | None = None,
+    ) -> Mapping[str, JsonValue]:
+        """Publish an event; return its message.
+
+        Parameters
+        ----------
+        topic, data, causes
+            Of the event.
+        plain_data
+            Fields of `data` that are JSON already, and too long to be checked and copied: they take the place of its
+            own.
+        """
         seen = self.state.topics.get(topic)
-        view = TopicView(seq=seen.seq + 1 if seen else 1, data=data.model_dump(mode="json"))
+        view = TopicView(seq=seen.seq + 1 if seen else 1, data={**data.model_dump(mode="json"), **(plain_data or {})})
         message: dict[str, JsonValue] = {
             **self._envelope("event"),
             "topic": topic,

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from microscoped.daemon.core.inputs import Peer
 from microscoped.daemon.focus import PairCheck
 from microscoped.daemon.rules import RuleSet, RulesState
+from microscoped.drivers.commands import FrameRate
 from microscoped.drivers.protocols import CameraInfo, CameraSettings, FocusDirection
 
 
@@ -37,7 +38,23 @@ class StageView:
 
 @dataclass(frozen=True, slots=True)
 class CameraView:
-    """What is known of the camera; `info` is from when it was opened, with this `info_binning`."""
+    """What is known of the camera.
+
+    Parameters
+    ----------
+    info, info_binning
+        From when it was opened, with this binning.
+    settings
+        How it is set.
+    streaming, streaming_since_ns
+        Whether it streams; since when, or since when at this rate.
+    fps
+        Exposures of a stream per second; ``None``: as many as the camera makes by itself.
+    frames, lost
+        How many there were.
+    newest_ns
+        When the newest one's exposure began.
+    """
 
     info: CameraInfo | None = None
     info_binning: int = 1
@@ -47,6 +64,7 @@ class CameraView:
     lost: int = 0
     newest_ns: int | None = None
     streaming_since_ns: int = 0
+    fps: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +160,9 @@ class Acting:
         The task that it is; ``None``: a change of the camera, which goes on until the rule is released.
     dose_ms, most_ms
         Light that it has given, and most that it may give; ``None`` where that is not bounded.
-    before_ms, command
-        The camera's exposure before it was changed, and the hardware command that changes it.
+    before_ms, before_fps, command
+        The camera's exposure and frame rate before they were changed, ``None`` where they were not; and the hardware
+        command that changes them.
     """
 
     number: int
@@ -152,6 +171,7 @@ class Acting:
     dose_ms: float = 0.0
     most_ms: float | None = None
     before_ms: float | None = None
+    before_fps: FrameRate | None = None
     command: str | None = None
 
 

@@ -46,7 +46,8 @@ def _disk(turn: Turn, heard: HeartbeatDue) -> None:
 def _frame_age(turn: Turn) -> None:
     camera = turn.state.camera
     age_ms = (turn.now.mono_ns - max(camera.newest_ns or 0, camera.streaming_since_ns)) / 1e6
-    allowed_ms = 3 * (camera.settings.exposure_ms or 0.0) + 1000 * turn.state.settings.frame_allowance_s
+    interval_ms = max(camera.settings.exposure_ms or 0.0, 1000 / camera.fps if camera.fps is not None else 0.0)
+    allowed_ms = 3 * interval_ms + 1000 * turn.state.settings.frame_allowance_s
     broken = camera.streaming and age_ms > allowed_ms
     turn.watch(
         AlarmCode.FRAME_AGE,

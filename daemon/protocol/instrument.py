@@ -94,6 +94,9 @@ class CameraStatus(Message):
         How it is set.
     streaming
         Whether it streams.
+    fps, fps_reached
+        Exposures of a stream per second that are asked for, ``null`` for as many as the camera makes by itself; and
+        those of the last frames, ``null`` with fewer than two since the stream began or its rate was changed.
     frames, lost
         Frames taken, and lost by the camera or its driver, in this session.
     frame_age_ms
@@ -103,6 +106,8 @@ class CameraStatus(Message):
     info: CameraInfoData | None
     settings: CameraSettingsData
     streaming: bool
+    fps: float | None
+    fps_reached: float | None
     frames: int
     lost: int
     frame_age_ms: float | None

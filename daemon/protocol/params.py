@@ -62,6 +62,9 @@ class CameraSetParams(Message):
         In the driver's own unit.
     auto_exposure, auto_gain, auto_white_balance
         Whether the camera adjusts itself: then measurements of unlike frames hardly compare.
+    fps
+        Exposures of a stream per second, each made by itself: no light between two. A stream goes on at the new rate.
+        ``free``: as many as the camera makes, one right after the other. More than fit into a second are refused.
     """
 
     exposure_ms: Annotated[Number, Field(gt=0, le=3_600_000)] | None = None
@@ -71,6 +74,7 @@ class CameraSetParams(Message):
     auto_exposure: StrictBool | None = None
     auto_gain: StrictBool | None = None
     auto_white_balance: StrictBool | None = None
+    fps: Annotated[Number, Field(gt=0, le=10_000)] | Literal["free"] | None = None
 
 
 class FrameGetParams(Message):

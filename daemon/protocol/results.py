@@ -286,10 +286,13 @@ class CameraResult(Message):
         Its settings, read back.
     streaming
         Whether it streams.
+    fps
+        Exposures of a stream per second; ``null``: as many as the camera makes by itself.
     """
 
     settings: CameraSettingsData
     streaming: bool
+    fps: float | None = None
 
 
 class FrameResult(Message):

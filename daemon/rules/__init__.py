@@ -14,7 +14,6 @@ from microscoped.daemon.rules.actions import (
     RecordAction,
     dose_ms,
 )
-from microscoped.daemon.rules.doable import undoable
 from microscoped.daemon.rules.engine import adopt, begin, next_wake_ns, step
 from microscoped.daemon.rules.errors import (
     BadRulesError,
@@ -93,5 +92,4 @@ __all__ = [
     "parse",
     "read_rules",
     "step",
-    "undoable",
 ]

@@ -19,27 +19,30 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from microscoped.daemon.rules.language import Reads, Series
+    from microscoped.daemon.rules.program import Program
     from microscoped.daemon.rules.state import Measurement, RulesState
 
 MOST_ROWS: Final = 4_096
 """Rows of a table that are looked at; a longer one is not known."""
+EXACT: Final = 2**53
+"""Whole numbers below it are floats."""
 ANY_AGE_NS: Final = 2**63
 """Older than anything."""
 
 
-def absorb(reads: Reads, state: RulesState, measured: Measurement, now_ns: int) -> RulesState:
+def absorb(program: Program, state: RulesState, measured: Measurement, now_ns: int) -> RulesState:
     """Return what is known after a measurement; one that is no newer than its engine's newest is left out.
 
     No frame was exposed later than now, whatever its estimate says.
     """
-    engine, at_ns = measured.engine, min(measured.at_ns, now_ns)
+    reads, engine, at_ns = program.reads, measured.engine, min(measured.at_ns, now_ns)
     if engine not in reads.engines and not any(of == engine for of, _ in reads.ages_ns):
         return state
     before = state.latest.get(engine)
     if before is not None and at_ns <= before.at_ns:
         return replace(state, late=state.late + 1)
     state = replace(state, latest={**state.latest, engine: _latest(reads, measured, at_ns)})
-    look = Look(state, at_ns, ANY_AGE_NS)
+    look = Look(state, at_ns, ANY_AGE_NS, program.memory)
     numbers, tallies, tracks = dict(state.numbers), dict(state.tallies), dict(state.tracks)
     for key, series in reads.series.items():
         if series.engine != engine:
@@ -113,7 +116,7 @@ def _columns(table: JsonValue, names: Sequence[str]) -> Mapping[str, tuple[float
     """
     if isinstance(table, list):
         rows = [row if isinstance(row, Mapping) else {} for row in table]
-        return {name: tuple([_number(row.get(name)) for row in rows]) for name in names}
+        return {name: _numbers([row.get(name) for row in rows]) for name in names}
     if not isinstance(table, Mapping):
         return None
     found: dict[str, tuple[float | None, ...]] = {}
@@ -121,8 +124,18 @@ def _columns(table: JsonValue, names: Sequence[str]) -> Mapping[str, tuple[float
         column = table.get(name)
         if not isinstance(column, list):
             return None
-        found[name] = tuple([_number(value) for value in column])
+        found[name] = _numbers(column)
     return found if len({len(column) for column in found.values()}) == 1 else None
+
+
+def _numbers(column: Sequence[JsonValue]) -> tuple[float | None, ...]:
+    """A column as `_number` of each of its values; at once where all are of one kind, and numbers."""
+    kinds = set(map(type, column))
+    if kinds == {float} and all(map(math.isfinite, column)):  # type: ignore[arg-type] # floats
+        return tuple(column)  # type: ignore[arg-type] # as above
+    if kinds in ({bool}, {int}) and max(column) < EXACT and min(column) > -EXACT:  # type: ignore[type-var, operator]
+        return tuple(map(float, column))  # type: ignore[arg-type] # as above
+    return tuple([_number(value) for value in column])
 
 
 def _with_cells(past: Tracks, series: Series, look: Look) -> Tracks:

@@ -101,7 +101,7 @@ def step(
     state = replace(state, now_ns=now_ns)
     match heard:
         case Measurement():
-            state = absorb(program.reads, state, heard, now_ns)
+            state = absorb(program, state, heard, now_ns)
         case ActionEnded():
             state = _ended(state, heard, now_ns)
         case LightGiven() if heard.dose_ms > 0.0 and program.dose_ms_per_h is not None:
@@ -146,7 +146,7 @@ class _Turn:
         self._program = program
         self._state = state
         self._now_ns = now_ns
-        self._look = Look(state, now_ns, 0)
+        self._look = Look(state, now_ns, 0, program.memory)
 
     def look_at(self, rule: CompiledRule) -> None:
         """Look at one rule."""

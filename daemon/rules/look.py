@@ -23,6 +23,7 @@ Bounds: TypeAlias = tuple[float, float]
 UNBOUNDED: Final[Bounds] = (-math.inf, math.inf)
 NS_PER_S: Final = 1e9
 """Times are divided by it: that is exact where a factor of 1e-9 is not."""
+NO_PAST: Final = Tracks()
 
 
 class Rows:
@@ -47,6 +48,36 @@ class Rows:
         return found
 
 
+class Memory:
+    """What looks have computed of tables and of the past of cells, for those that come after. Used by one thread.
+
+    It holds nothing but values of pure functions, each with what it was computed of: a look finds the same with any
+    memory. Many looks come between two measurements of cells.
+    """
+
+    def __init__(self) -> None:
+        self._rows: dict[str, tuple[Mapping[str, Sequence[float | None]], Rows]] = {}
+        self._tracks: dict[tuple[str, str], tuple[Tracks, int, NDArray[np.float64], NDArray[np.float64]]] = {}
+
+    def rows(self, table: str, columns: Mapping[str, Sequence[float | None]]) -> Rows:
+        """Return a table's columns as arrays."""
+        kept = self._rows.get(table)
+        if kept is None or kept[0] is not columns:
+            kept = self._rows[table] = columns, Rows(columns)
+        return kept[1]
+
+    def of_tracks(
+        self, name: str, series: str, past: Tracks, now_ns: int, over_ns: int, tracks: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return `of_cells`: it changes with the measurements that the window holds, not with the time itself."""
+        first = sum(slot.at_ns <= now_ns - over_ns for slot in past.slots)
+        kept = self._tracks.get((name, series))
+        if kept is None or kept[0] is not past or kept[1] != first or kept[2] is not tracks:
+            found = of_cells(name, past, now_ns, over_ns, tracks)
+            kept = self._tracks[name, series] = past, first, tracks, found
+        return kept[3]
+
+
 class Look:
     """See the module's docstring. Used by one thread, within one step.
 
@@ -58,15 +89,16 @@ class Look:
         The moment.
     max_age_ns
         What is older is not known; it may be changed between two expressions.
+    memory
+        Of the looks before; ``None``: nothing is known of any.
     """
 
-    def __init__(self, state: RulesState, now_ns: int, max_age_ns: int) -> None:
+    def __init__(self, state: RulesState, now_ns: int, max_age_ns: int, memory: Memory | None = None) -> None:
         self.now_ns = now_ns
         self.max_age_ns = max_age_ns
         self._state = state
-        self._rows: dict[str, Rows] = {}
+        self._memory = memory if memory is not None else Memory()
         self._within: dict[str, Sequence[Slot]] = {}
-        self._tracks: dict[tuple[str, str], NDArray[np.float64]] = {}
 
     def latest(self, engine: str) -> Latest | None:
         """Return an engine's newest measurement, however old."""
@@ -86,11 +118,7 @@ class Look:
         """Return a table; ``None`` where it is not known."""
         found = self.fresh(engine)
         columns = None if found is None else found.tables.get(table)
-        if columns is None:
-            return None
-        if table not in self._rows:
-            self._rows[table] = Rows(columns)
-        return self._rows[table]
+        return None if columns is None else self._memory.rows(table, columns)
 
     def age_s(self, engine: str) -> Bounds:
         """Return how old an engine's newest measurement is; where there is none, at least as old as the watch."""
@@ -119,15 +147,12 @@ class Look:
 
     def of_tracks(self, name: str, series: str, over_ns: int, tracks: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what a function says of the window of each cell, NaN where its samples do not cover it."""
-        key = (name, series)
-        if key not in self._tracks:
-            past = self._state.tracks.get(series, Tracks())
-            self._tracks[key] = of_cells(name, past, self.now_ns, over_ns, tracks)
-        return self._tracks[key]
+        past = self._state.tracks.get(series, NO_PAST)
+        return self._memory.of_tracks(name, series, past, self.now_ns, over_ns, tracks)
 
 
 def _said(name: str, slots: Sequence[Slot], part: float) -> float:
     return quantile(slots, part) if name == "quantile" else OF_NUMBERS[name](slots)
 
 
-__all__ = ["UNBOUNDED", "Bounds", "Look", "Rows"]
+__all__ = ["UNBOUNDED", "Bounds", "Look", "Memory", "Rows"]

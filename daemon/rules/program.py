@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from microscoped.daemon.rules.actions import dose_ms
 from microscoped.daemon.rules.errors import BadRulesError, ExpressionError, RuleProblem
 from microscoped.daemon.rules.language import STANDARD, parse, release, together
+from microscoped.daemon.rules.look import Memory
 from microscoped.daemon.rules.model import RuleSet
 
 if TYPE_CHECKING:
@@ -74,11 +75,14 @@ class Program:
         What they read, together.
     dose_ms_per_h
         As in `RuleSet`.
+    memory
+        Of looks at what is known; no part of the rules.
     """
 
     rules: tuple[CompiledRule, ...]
     reads: Reads
     dose_ms_per_h: float | None = None
+    memory: Memory = field(default_factory=Memory, compare=False, repr=False)
 
 
 def compile_rules(rules: RuleSet, catalogue: Catalogue = STANDARD) -> Program:

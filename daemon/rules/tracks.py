@@ -16,7 +16,7 @@ import numpy as np
 from microscoped.daemon.rules.series import LEAST_COVERED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -84,7 +84,7 @@ def of_cells(name: str, past: Tracks, now_ns: int, over_ns: int, tracks: Reals) 
     past, now_ns, over_ns
         What is kept, and the window.
     tracks
-        Numbers of the cells, shape (cells,); negative ones are not followed.
+        Numbers of the cells, shape (cells,); those with a negative number or NaN are not followed.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def of_cells(name: str, past: Tracks, now_ns: int, over_ns: int, tracks: Reals) 
         return np.full(len(tracks), np.nan)
     times = np.array([(slot.at_ns - slots[0].at_ns) / 1e9 for slot in slots])
     order = np.argsort(tracks, kind="stable")
-    values = np.stack([_aligned(slot, tracks[order]) for slot in slots])
+    values = _side_by_side(slots, tracks[order])
     known = np.isfinite(values)
     first, last = known.argmax(axis=0), len(slots) - 1 - known[::-1].argmax(axis=0)
     covered = known.any(axis=0) & (times[last] - times[first] >= LEAST_COVERED * over_ns / 1e9)
@@ -107,13 +107,19 @@ def of_cells(name: str, past: Tracks, now_ns: int, over_ns: int, tracks: Reals) 
     return told
 
 
+def _side_by_side(slots: Sequence[TrackSlot], tracks: Reals) -> Reals:
+    """The values of measurements for cells in their rising order, shape (slots, cells); NaN where there is none."""
+    own = _packed(tracks)
+    if all(slot.tracks == own for slot in slots):
+        return np.frombuffer(b"".join([slot.values for slot in slots]), "<f8").reshape(len(slots), len(tracks))
+    return np.stack([_aligned(slot, tracks) for slot in slots])
+
+
 def _aligned(slot: TrackSlot, tracks: Reals) -> Reals:
     """The values of one measurement for other cells, in their rising order; NaN for those that it does not have."""
     if not slot.tracks:
         return np.full(len(tracks), np.nan)
     have, values = np.frombuffer(slot.tracks, "<f8"), np.frombuffer(slot.values, "<f8")
-    if np.array_equal(have, tracks):
-        return values
     at = np.minimum(np.searchsorted(have, tracks), len(have) - 1)
     return np.where(have[at] == tracks, values[at], np.nan)
 

@@ -5,13 +5,15 @@ path difference against the medium.
 """
 
 from microscoped.simulators.cells._debris import Grain
+from microscoped.simulators.cells._defocus import Defocus
 from microscoped.simulators.cells._degradation import QUALITY_LEVELS, Degradation
 from microscoped.simulators.cells._field import CellField
 from microscoped.simulators.cells._library import CellLibrary, CellSource, CutOut, FreshCells
+from microscoped.simulators.cells._mitosis import Mitosis
 from microscoped.simulators.cells._population import TABLE_1, Moments, PopulationParameters, TableRow
 from microscoped.simulators.cells._pose import Pose
 from microscoped.simulators.cells._render import render
-from microscoped.simulators.cells._scene import CellState, OpdScene, OpdSetup
+from microscoped.simulators.cells._scene import CellState, Division, OpdScene, OpdSetup
 from microscoped.simulators.cells._shape import CellKind, CellShape
 from microscoped.simulators.cells._truth import (
     AREA_ABOVE_NM,
@@ -35,9 +37,12 @@ __all__ = [
     "CellState",
     "CellTruth",
     "CutOut",
+    "Defocus",
     "Degradation",
+    "Division",
     "FreshCells",
     "Grain",
+    "Mitosis",
     "Moments",
     "OpdScene",
     "OpdSetup",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from microscoped.simulators.cells._draw import draw_rounded, draw_spread
 from microscoped.simulators.cells._fit import Targets
+from microscoped.simulators.cells._truth import REFRACTIVE_INCREMENT_UM3_PER_PG
 
 if TYPE_CHECKING:
     import numpy as np
@@ -190,6 +191,12 @@ class PopulationParameters:
         return draw_rounded(rng, _dome(rng, area * DAUGHTER_AREA, height * DAUGHTER_HEIGHT), "dividing")
 
 
+def draw_mitotic(rng: np.random.Generator, area_um2: float, dry_mass_pg: float) -> CellShape:
+    """Return a random cell in mitosis of a given area and, nearly, a given dry mass."""
+    height = 1e3 * REFRACTIVE_INCREMENT_UM3_PER_PG * dry_mass_pg / (DOME_FULLNESS * area_um2)
+    return draw_rounded(rng, _dome(rng, area_um2, height), "round")
+
+
 def _dome(rng: np.random.Generator, area: float, height: float) -> Targets:
     length = math.sqrt(4.0 * area / math.pi) * float(rng.uniform(LEAST_ELONGATION, 1.2))
     return Targets(area, length, height, DOME_FULLNESS)
@@ -268,4 +275,4 @@ def _normal(rng: np.random.Generator, moments: Moments) -> float:
     return moments.mean + moments.sd * _deviate(rng)
 
 
-__all__ = ["TABLE_1", "Moments", "PopulationParameters", "TableRow"]
+__all__ = ["TABLE_1", "Moments", "PopulationParameters", "TableRow", "draw_mitotic"]

@@ -114,6 +114,24 @@ def test_old_frames_are_gone_and_newer_ones_can_be_waited_for(rig: Rig) -> None:
     assert answers == [snapped]  # whether it asked before the snap or after
 
 
+def test_a_stream_keeps_the_frame_rate_and_says_what_it_reaches(rig: Rig) -> None:
+    assert rig.scope.request("camera.set", fps=20)["fps"] == 20
+    with pytest.raises(RequestFailedError, match="100 is the fastest") as refused:
+        rig.scope.request("camera.set", fps=200)
+    assert refused.value.error.code == "invalid"
+    rig.scope.request("camera.start")
+    starts_ns: list[int] = []
+    for frame in rig.scope.events("v1.frame.", timeout_s=10):
+        starts_ns.append(frame.data["exposure_start_ns"])
+        if len(starts_ns) == 5:
+            break
+    assert starts_ns[4] - starts_ns[0] > 4 * 0.9 * 50_000_000  # no faster; a busy computer may leave some out
+    camera = rig.scope.status()["camera"]
+    assert camera["fps"] == 20
+    assert 0 < camera["fps_reached"] < 22
+    assert rig.scope.request("camera.set", fps="free")["fps"] is None
+
+
 def test_camera_settings_are_read_back_and_bad_ones_change_nothing(rig: Rig) -> None:
     assert rig.scope.request("camera.set", exposure_ms=20)["settings"]["exposure_ms"] == 20
     with pytest.raises(RequestFailedError) as refused:

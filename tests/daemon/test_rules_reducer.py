@@ -241,6 +241,30 @@ def test_a_camera_that_a_rule_has_changed_goes_back_when_its_light_is_used_up() 
     assert charge.ended_ns is not None
 
 
+def test_a_frame_rate_goes_back_with_the_exposure_when_the_light_is_used_up() -> None:
+    action = {"do": "camera", "fps": 25, "exposure_ms": 40, "dose_ms_most": 100}
+    world = Watched({**SHARP, "action": action})
+    world.hear(heard_of.CommandEnded(commands(world.ask("camera.set", fps=2), Configure)[0].id, CameraSettings()))
+    world.hear(heard_of.CommandEnded(commands(world.ask("camera.set", fps="free"), Configure)[0].id, CameraSettings()))
+    (change,) = commands(world.see(0.9), Configure)
+    assert (change.change, change.fps) == (CameraSettings(exposure_ms=40.0), 25)
+    world.hear(heard_of.CommandEnded(change.id, CameraSettings(exposure_ms=40.0)))
+    assert world.state.camera.fps == 25
+    world.frame(exposure_ms=40.0)
+    world.ask("focus.run", method="search")  # somebody focuses meanwhile: the light ends all the same
+    (back,) = commands(world.frame(exposure_ms=40.0), Configure)
+    assert back.fps == "free"
+
+
+def test_a_frame_rate_is_set_while_the_focus_is_looked_for() -> None:
+    world = Watched({**SHARP, "action": {"do": "camera", "fps": 25}})
+    world.ask("focus.run", method="search")
+    effects = world.see(0.9)
+    assert kinds(effects) == ["fired"]
+    (change,) = commands(effects, Configure)
+    assert (change.change, change.fps) == (CameraSettings(), 25)
+
+
 def test_a_change_that_the_camera_does_not_take_is_said() -> None:
     world = Watched({**SHARP, "action": {"do": "camera", "exposure_ms": 4}})
     (change,) = commands(world.see(0.9), Configure)
@@ -295,7 +319,11 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     # a rule, where it is wrong, and a word of what is said
     "a name that there is not": ({**SHARP, "when": "cells.cuont > 3"}, "rules.sharp.when", "did you mean"),
     "no condition": ({"name": "x", "action": {"do": "publish"}}, "rules.x.when", "is required"),
-    "a frame rate": ({**SHARP, "action": {"do": "camera", "fps": 5}}, "rules.sharp.action.fps", "cannot be set"),
+    "too many exposures a second": (
+        {**SHARP, "action": {"do": "camera", "fps": 101, "exposure_ms": 10}},
+        "rules.sharp.action",
+        "do not fit",
+    ),
     "an unknown key": ({**SHARP, "cooldown": 3}, "rules.sharp.cooldown", "no such key"),
 }
 

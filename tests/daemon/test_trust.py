@@ -321,6 +321,15 @@ def test_old_frames_are_an_alarm_while_the_camera_should_stream() -> None:
     assert world.beat() == [("watch.frame_age", True)]
 
 
+def test_frames_of_a_slow_stream_are_not_too_old() -> None:
+    world = World().open()
+    for effects in (world.ask("camera.set", fps=0.01), world.ask("camera.start")):
+        (command,) = commands(effects)
+        world.hear(heard_of.CommandEnded(command, CameraSettings()))
+    assert [world.beat() for _ in range(5)] == [[]] * 5
+    assert answer(world.ask("status"))["result"]["camera"]["fps"] == 0.01
+
+
 def test_an_engine_that_stands_still_is_an_alarm() -> None:
     world = World().open()
     found = [world.beat(queues={"engines": 1}) for _ in range(8)]

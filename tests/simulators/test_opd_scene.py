@@ -9,12 +9,20 @@ import numpy as np
 import pytest
 
 from microscoped.simulators import SimulatedMicroscope
-from microscoped.simulators.cells import QUALITY_LEVELS, OpdScene, OpdSetup
+from microscoped.simulators.cells import (
+    QUALITY_LEVELS,
+    Defocus,
+    Mitosis,
+    OpdScene,
+    OpdSetup,
+    PopulationParameters,
+)
 from microscoped.simulators.cells._scene import _add
 from microscoped.simulators.clock import ManualClock
 
 HOUR_NS = 3_600_000_000_000
 SETUP = OpdSetup(shape_px=(160, 190), seed=3)
+CLEAN = replace(QUALITY_LEVELS[0], noise_nm=0.0, background_nm=0.0)
 
 
 class Hours:
@@ -163,3 +171,87 @@ def test_it_is_a_microscope() -> None:
 def test_a_figure_that_cannot_be_is_named(given: dict[str, float], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         replace(SETUP, **given)  # type: ignore[arg-type] # what is tested
+
+
+MITOTIC = replace(SETUP, growth_per_h=0.35, mitosis=Mitosis(), speed_um_per_h=0.0, quality=CLEAN)
+
+
+def test_a_cell_rounds_up_divides_and_spreads_again_with_its_mass_kept() -> None:
+    scene = OpdScene(MITOTIC, Hours())
+    first = scene.divisions(0.5, 1.5)[0]
+    states = {at: scene.states(first.hours + at / 60.0)[first.cell] for at in (-29, -24, -19, -1, 1, 7.5, 16)}
+    rounds = {at: state.roundness for at, state in states.items()}
+    assert (rounds[-29], rounds[-19], rounds[-1], rounds[16]) == (0.0, 1.0, 1.0, 0.0)
+    assert rounds[-24] == pytest.approx(0.5)
+    assert rounds[7.5] == pytest.approx(0.5)
+    assert states[1].dry_mass_pg == pytest.approx(0.5 * states[-1].dry_mass_pg, rel=0.02)
+    # The map: the whole mass changes by growth alone while cells round up, and no cell leaves its place.
+    quiet = replace(MITOTIC, mitosis=None)
+    for at in (-29, -24, -19):
+        hours = first.hours + at / 60.0
+        as_drawn = OpdScene(quiet, Hours()).states(hours)[first.cell]
+        assert as_drawn.dry_mass_pg == pytest.approx(states[at].dry_mass_pg)
+        assert (as_drawn.row_um, as_drawn.column_um) == (states[at].row_um, states[at].column_um)
+
+
+def test_a_round_cell_is_tall_where_the_spread_one_was_flat() -> None:
+    scene = OpdScene(MITOTIC, Hours())
+    seen = 0
+    for division in scene.divisions(0.5, 3.0):
+        state = scene.states(division.hours - 0.1)[division.cell]
+        row, column = round(state.row_um / SETUP.pixel_um), round(state.column_um / SETUP.pixel_um)
+        if not (15 <= row < SETUP.shape_px[0] - 15 and 15 <= column < SETUP.shape_px[1] - 15):
+            continue
+        window = slice(row - 4, row + 5), slice(column - 4, column + 5)
+        before, during = (scene.opd_nm(division.hours - hours)[window].max() for hours in (0.6, 0.1))
+        assert during > 1.3 * before
+        seen += 1
+    assert seen > 3
+
+
+def test_divisions_are_those_of_the_masses_and_dead_cells_have_none() -> None:
+    many = replace(PopulationParameters.matched(), round_share=0.4, dividing_share=0.0)
+    scene = OpdScene(replace(MITOTIC, parameters=many), Hours())
+    found = scene.divisions(0.0, 4.0)
+    assert [one.hours for one in found] == sorted(one.hours for one in found)
+    for one in found:
+        before, after = (scene.states(one.hours + hours)[one.cell].dry_mass_pg for hours in (-1e-6, 1e-6))
+        assert after == pytest.approx(0.5 * before, rel=1e-4)
+    still = set(range(len(scene.states(0.0)))) - {one.cell for one in found}
+    assert 3 < len(still) < len(scene.states(0.0))
+    for cell in still:  # a cycle takes 2 h
+        assert scene.states(0.0)[cell].dry_mass_pg == scene.states(3.3)[cell].dry_mass_pg
+    assert OpdScene(SETUP, Hours()).divisions(0.0, 4.0)
+    assert not OpdScene(replace(SETUP, growth_per_h=0.0), Hours()).divisions(0.0, 4.0)
+
+
+def test_a_mitosis_fits_into_the_cycle() -> None:
+    with pytest.raises(ValueError, match="a mitosis takes 43"):
+        OpdSetup(growth_per_h=1.0, mitosis=Mitosis())
+    with pytest.raises(ValueError, match="round_min is 0"):
+        Mitosis(round_min=0)
+
+
+def test_maps_blur_out_of_focus_evenly_on_both_sides_and_keep_their_mass() -> None:
+    opd_nm = OpdScene(replace(SETUP, quality=CLEAN), Hours()).opd_nm(0.0)
+    light = Defocus(wavelength_nm=550.0, illumination_na=0.2)
+    assert light.apply(opd_nm, SETUP.pixel_um, 0.0) is opd_nm
+    contrast = [float(light.apply(opd_nm, SETUP.pixel_um, z_um).std()) for z_um in (-12, -6, -3, 3, 6, 12)]
+    assert contrast[:3] == pytest.approx(contrast[:2:-1], rel=1e-5)
+    assert contrast[0] < contrast[1] < contrast[2] < float(opd_nm.std())
+    assert light.apply(opd_nm, SETUP.pixel_um, 12.0).mean() == pytest.approx(opd_nm.mean(), rel=0.02)
+    scene = OpdScene(replace(SETUP, quality=CLEAN, defocus=light), Hours())
+    assert np.ptp(scene.expose(0.0, 10.0, 1)) > np.ptp(scene.expose(12.0, 10.0, 1))
+    with pytest.raises(ValueError, match="must be positive"):
+        Defocus(0.0)
+
+
+def test_the_transfer_of_a_grating_is_the_formulas() -> None:
+    pixel_um, period_px, z_um = 1.0, 8, 5.0
+    grating = np.tile(np.cos(2 * np.pi * np.arange(64) / period_px), (64, 1)).astype(np.float32)
+    seen = Defocus(500.0, 0.2).apply(grating, pixel_um, z_um)
+    nu = 1.0 / (period_px * pixel_um)
+    wanted = np.cos(np.pi * 0.5 * z_um * nu**2) * np.exp(-0.5 * (2 * np.pi * 0.1 * z_um * nu) ** 2)
+    middle = slice(16, 48)
+    factor = float((seen * grating)[middle, middle].sum() / (grating**2)[middle, middle].sum())
+    assert factor == pytest.approx(wanted, rel=0.01)

@@ -24,9 +24,10 @@ from microscoped.drivers.protocols import CameraSettings
 
 if TYPE_CHECKING:
     from microscoped.daemon.core.inputs import CommandEnded
-    from microscoped.daemon.core.state import ReplyTo, Task
+    from microscoped.daemon.core.state import Pending, Task
     from microscoped.daemon.core.turn import Ask, Turn
     from microscoped.daemon.protocol.events import FrameData
+    from microscoped.drivers.commands import FrameRate
 
 
 def snap(turn: Turn, ask: Ask) -> None:
@@ -118,18 +119,36 @@ def add_streamed(turn: Turn, frame: FrameData) -> None:
 def configure(turn: Turn, ask: Ask) -> None:
     """Change camera settings."""
     params: CameraSetParams = ask.params
-    check_free(turn)
-    change = CameraSettings(**params.model_dump())
-    turn.submit(
-        lambda command: Configure(id=command, change=change, not_after_ns=ask.not_after_ns),
+    change = CameraSettings(**params.model_dump(exclude={"fps"}))
+    if change != CameraSettings():
+        check_free(turn)
+    submit_change(turn, change, params.fps, ask)
+
+
+def submit_change(turn: Turn, change: CameraSettings, fps: FrameRate | None, ask: Ask | None = None) -> str:
+    """Have camera settings, the frame rate, or both changed; return the command."""
+    command = turn.submit(
+        lambda name: Configure(id=name, change=change, fps=fps, not_after_ns=ask.not_after_ns if ask else None),
         op="camera.set",
         own_time_s=1 + snap_time_s(turn),
-        reply=ask.to,
+        reply=ask.to if ask else None,
     )
+    turn.expect(command, replace(turn.state.pending[command], fps=fps))
+    return command
+
+
+def fps_reached(turn: Turn) -> float | None:
+    """Exposures per second of the frames of the stream that are kept, lost ones included; ``None``: too few."""
+    since_ns = turn.state.camera.streaming_since_ns
+    frames = [frame for frame in turn.state.ring if frame.exposure_start_ns >= since_ns]
+    if len(frames) < 2 or frames[-1].exposure_start_ns <= frames[0].exposure_start_ns:
+        return None
+    made = sum(1 + frame.lost_before for frame in frames[1:])
+    return made * 1e9 / (frames[-1].exposure_start_ns - frames[0].exposure_start_ns)
 
 
 def check_free(turn: Turn, *, by: str | tuple[str, ...] = ("focus.", "acquire.")) -> None:
-    """See that nobody needs the camera as it is.
+    """See that nobody needs the camera's settings as they are; its frame rate may change at any time.
 
     Raises
     ------
@@ -171,12 +190,15 @@ def stop(turn: Turn, ask: Ask) -> None:
     )
 
 
-def command_ended(turn: Turn, op: str, reply: ReplyTo | None, ended: CommandEnded) -> None:
+def command_ended(turn: Turn, pending: Pending, ended: CommandEnded) -> None:
     """Take note of what a camera command has changed, and answer its request."""
-    camera = turn.state.camera
+    camera, op, reply = turn.state.camera, pending.op, pending.reply
     if ended.error is None:
         if isinstance(ended.value, CameraSettings):
             camera = replace(camera, settings=ended.value)
+            if pending.fps is not None:
+                fps = None if pending.fps == "free" else pending.fps
+                camera = replace(camera, fps=fps, streaming_since_ns=turn.now.mono_ns)
         elif op in ("camera.start", "camera.stop"):
             camera = replace(camera, streaming=op == "camera.start", streaming_since_ns=turn.now.mono_ns)
         if camera != turn.state.camera:
@@ -187,9 +209,8 @@ def command_ended(turn: Turn, op: str, reply: ReplyTo | None, ended: CommandEnde
     if ended.error is not None:
         turn.refuse(reply, ended.error)
     else:
-        turn.reply(
-            reply, CameraResult(settings=CameraSettingsData(**asdict(camera.settings)), streaming=camera.streaming)
-        )
+        settings = CameraSettingsData(**asdict(camera.settings))
+        turn.reply(reply, CameraResult(settings=settings, streaming=camera.streaming, fps=camera.fps))
 
 
 def get_frame(turn: Turn, ask: Ask) -> None:

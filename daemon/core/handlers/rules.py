@@ -38,10 +38,8 @@ from microscoped.daemon.rules import (
     compile_rules,
     next_wake_ns,
     read_rules,
-    undoable,
 )
 from microscoped.daemon.rules import step as step_rules
-from microscoped.drivers.commands import Configure
 from microscoped.drivers.errors import MotionRefusedError
 from microscoped.drivers.protocols import CameraSettings
 from microscoped.drivers.safety import Origin, check_move
@@ -82,8 +80,6 @@ def replace_all(turn: Turn, ask: Ask) -> None:
     try:
         read_rules(data)
         rules = RuleSet.model_validate(data)
-        if problems := undoable(rules):
-            raise BadRulesError(problems)
     except BadRulesError as error:
         raise RefusedError(ErrorCode.INVALID, str(error), {"problems": _problems(error)}) from None
     _use(turn, rules)
@@ -224,8 +220,8 @@ def _shine(turn: Turn, frame: FrameData, task: str | None) -> None:
             _change(turn, one, spent)
             if task is None and one.most_ms is not None and spent.dose_ms + frame.exposure_ms > one.most_ms:
                 hear(turn, _finish(turn, spent))
-                if one.before_ms is not None:  # it would go on to give light that nobody allowed
-                    _set_exposure(turn, one.before_ms)
+                # It would go on to give light that nobody allowed.
+                camera.submit_change(turn, CameraSettings(exposure_ms=one.before_ms), one.before_fps)
             return
     if turn.state.rules.rules.dose_ms_per_h is not None:
         hear(turn, LightGiven(dose_ms))
@@ -311,13 +307,18 @@ def _begin(turn: Turn, decision: Decision, action: Action, cause: str) -> Acting
                 record.begin(turn, None, None, None)
             else:
                 record.end(turn, f"the rule {decision.rule} wanted it", None)
-        case CameraAction(exposure_ms=exposure_ms) if exposure_ms is not None:
+        case CameraAction():
             _check_mode(turn, OpClass.MOVE)
-            camera.check_free(turn)
-            before_ms = turn.state.camera.settings.exposure_ms
-            command = _set_exposure(turn, float(exposure_ms))
-            most_ms = None if action.dose_ms_most is None else float(action.dose_ms_most)
-            return replace(acting, most_ms=most_ms, before_ms=before_ms, command=command)
+            if action.exposure_ms is not None:
+                camera.check_free(turn)
+            view = turn.state.camera
+            return replace(
+                acting,
+                command=camera.submit_change(turn, CameraSettings(exposure_ms=action.exposure_ms), action.fps),
+                most_ms=None if action.dose_ms_most is None else float(action.dose_ms_most),
+                before_ms=None if action.exposure_ms is None else view.settings.exposure_ms,
+                before_fps=None if action.fps is None else view.fps or "free",
+            )
         case MoveAction():
             return replace(acting, task=_move(turn, decision.rule, action, cause))
         case FocusAction():
@@ -381,12 +382,6 @@ def _check_mode(turn: Turn, op_class: OpClass) -> None:
     if verdict is not None:
         code, detail = verdict
         raise RefusedError(code, detail.format(reason=turn.state.reason), {"state": turn.state.mode})
-
-
-def _set_exposure(turn: Turn, exposure_ms: float) -> str:
-    change = CameraSettings(exposure_ms=exposure_ms)
-    own_time_s = 1 + camera.snap_time_s(turn)
-    return turn.submit(lambda command: Configure(id=command, change=change), op="camera.set", own_time_s=own_time_s)
 
 
 def _exposure_ms(turn: Turn) -> float:

@@ -100,6 +100,8 @@ def status(turn: Turn, ask: Ask) -> None:
                 info=CameraInfoData(**asdict(camera_view.info)) if camera_view.info else None,
                 settings=CameraSettingsData(**asdict(camera_view.settings)),
                 streaming=camera_view.streaming,
+                fps=camera_view.fps,
+                fps_reached=camera.fps_reached(turn),
                 frames=camera_view.frames,
                 lost=camera_view.lost,
                 frame_age_ms=frame_age_ms(turn),

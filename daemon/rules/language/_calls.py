@@ -137,7 +137,7 @@ class TrackWindow(Numeric):
     def of_rows(self, look: Look, rows: Rows) -> Reals:
         """Return it in each row; NaN for cells that are not followed, or not for long enough."""
         track = rows.column(self.series.track or "")
-        return look.of_tracks(self.name, self.series.key, self.series.over_ns, np.nan_to_num(track, nan=-1.0))
+        return look.of_tracks(self.name, self.series.key, self.series.over_ns, track)
 
 
 @dataclass(frozen=True, slots=True)

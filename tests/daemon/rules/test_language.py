@@ -403,3 +403,57 @@ def test_units_are_those_of_the_names() -> None:
     assert STANDARD.tables["cells"].columns["max_opd_nm_half_width"] == UNITS["nm"]
     assert str(UNITS["um2"].per(UNITS["s"])) == "um2/s"
     assert seconds(1.5) == 1_500_000_000
+
+
+@pytest.mark.parametrize(
+    ("column", "kept"),
+    [
+        ([1.5, -2.0], (1.5, -2.0)),
+        ([1.5, math.inf], (1.5, None)),
+        ([1.5, None], (1.5, None)),
+        ([True, False], (1.0, 0.0)),
+        ([3, -4], (3.0, -4.0)),
+        ([3, 10**400], (3.0, None)),
+        ([2**53 + 1, 1], (float(2**53 + 1), 1.0)),
+        ([3, 2.5, True, None, "x"], (3.0, 2.5, 1.0, None, None)),
+        ([], ()),
+    ],
+)
+def test_columns_are_numbers_or_not_known(column: list[Any], kept: tuple[float | None, ...]) -> None:
+    watch = Watch({"when": "any(cells, area_um2 < 400)"})
+    watch.measure(1.0, cells={"area_um2": column})
+    assert watch.state.latest["cells"].tables["cells"]["area_um2"] == kept
+
+
+@pytest.mark.parametrize("name", ["mean", "median", "min", "max", "rate", "change"])
+def test_cells_that_are_in_every_measurement_are_told_as_among_others(name: str) -> None:
+    rng = np.random.default_rng(5)
+    steady = past = Tracks()
+    tracks = np.array([4.0, 1.0, 7.0])
+    for at_s in range(9):
+        values = rng.normal(size=3)
+        steady = add_cells(steady, seconds(at_s), tracks, values, seconds(10))
+        # The same with another cell that comes and goes: no measurement has the cells that are asked for alone.
+        past = add_cells(past, seconds(at_s), np.append(tracks, 9.0 + at_s), np.append(values, 1.0), seconds(10))
+    alone, among = (of_cells(name, one, seconds(9), seconds(10), tracks) for one in (steady, past))
+    assert alone.tobytes() == among.tobytes()
+    assert np.isfinite(alone).all()
+
+
+def test_a_look_finds_the_same_with_any_memory() -> None:
+    when = "any(cells, rate(area_um2, over 5 s) < -3 and max_opd_nm > 1.1 * min(max_opd_nm, over 4 s))"
+    watch, condition, rng = Watch({"when": when}), parse(when).condition, np.random.default_rng(3)
+    seen: set[bool | None] = set()
+    for at in range(40):
+        tracks = [1, 2, 3] if at % 7 else [2, 3, 4]  # a cell is missed now and then
+        rows = [
+            {"track": track, "area_um2": 600.0 - 2.0 * track * at, "max_opd_nm": float(rng.uniform(70, 90))}
+            for track in tracks
+        ]
+        watch.measure(0.4 * at, **cells(rows=rows))
+        for later_s in (0.0, 0.15, 0.3, 2.0):
+            now_ns = seconds(0.4 * at + later_s)
+            with_memory = condition.truth(Look(watch.state, now_ns, seconds(9), watch.program.memory))
+            assert with_memory == condition.truth(Look(watch.state, now_ns, seconds(9)))
+            seen.add(with_memory)
+    assert seen == {True, False, None}
