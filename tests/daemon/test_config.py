@@ -403,8 +403,8 @@ def _missing(model: type[BaseModel], content: dict[str, Any], above: str = "") -
             models = [
                 option for option in models if content[key]["kind"] in str(option.model_fields["kind"].annotation)
             ]
-        # A stage written as {} in an alternative is that of the simulated microscope, which is written out.
-        if models and content[key] not in ({}, []):
+        # A stage written as {} is that of the simulated microscope, which is written out; null leaves a section out.
+        if models and content[key] not in ({}, [], None):
             yield from _missing(models[0], content[key], f"{above}{key}.")
 
 
