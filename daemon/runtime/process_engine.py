@@ -97,9 +97,15 @@ class ProcessEngine:
         return None if child is None else child.process.pid
 
     def start(self) -> None:
-        """Start the process, and have the engine built there; before `measure` is called."""
-        if self._child is None:
-            self._start()
+        """Start the process, and have the engine built there; before `measure` is called.
+
+        Where it does not start, that is logged, and tried again with the first frame.
+        """
+        try:
+            if self._child is None:
+                self._start()
+        except OSError as error:
+            log.warning("%s: its process does not start: %s", self.name, error)
 
     def measure(self, frames: Sequence[NDArray[Any]], options: Mapping[str, Any]) -> Mapping[str, Any] | Measurement:
         """Measure; see `microscoped.models.Engine`.
