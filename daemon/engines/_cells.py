@@ -32,6 +32,8 @@ CELLS = "cells"
 """Name of the engine, and of its model."""
 WATERSHED = "watershed"
 """What reads cells without a network."""
+SERIES_OF_A_LIFE = 100_000
+"""More series of links than a process begins."""
 
 
 def cells_engine(
@@ -63,7 +65,7 @@ def cells_engine(
         network = _network(config)
         if chosen.source == "lensfree":
             accelerator, unwrapper = networks_between(chosen)
-            engine = ProcessEngine(CELLS, 1, partial(_built, config))
+            engine = ProcessEngine(CELLS, 1, partial(_built_apart, config))
         else:
             engine = _built(config, holograms)
     except (ModelError, NetworkUnsuitableError) as error:
@@ -92,7 +94,12 @@ def cells_defaults(config: Config, sha256: str = "") -> CellsDefaults:
     )
 
 
-def _built(config: Config, holograms: HologramEngine | None = None) -> CellsEngine:
+def _built_apart(config: Config, life: int) -> CellsEngine:
+    """Build what measures in a process of its own; cells of an earlier process are not taken for its own."""
+    return _built(config, series=life * SERIES_OF_A_LIFE)
+
+
+def _built(config: Config, holograms: HologramEngine | None = None, series: int = 0) -> CellsEngine:
     """Build what measures, in the process where it will.
 
     Raises
@@ -110,7 +117,7 @@ def _built(config: Config, holograms: HologramEngine | None = None) -> CellsEngi
         told=chosen.columns,
     )
     reader = _reader(config)
-    return CellsEngine(_source(config, holograms), reader, settings)
+    return CellsEngine(_source(config, holograms), reader, settings, series=series)
 
 
 def _network(config: Config) -> Artefact | None:

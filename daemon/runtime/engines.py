@@ -160,7 +160,9 @@ class EngineThreads:
         self._own = {engine.name: EngineThread([engine], post, clock) for engine in self._apart}
 
     def start(self) -> None:
-        """Start the threads; processes start with their first frame."""
+        """Start processes and threads."""
+        for engine in self._apart:
+            engine.start()
         for thread in self._all():
             thread.start()
 

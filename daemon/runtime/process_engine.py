@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -67,19 +68,19 @@ class _Child:
 class ProcessEngine:
     """Has an engine measure in a process of its own; satisfies `microscoped.models.Engine`.
 
-    The process starts with the first frame, and again with the next frame after it died. `measure` is called by one
-    thread, which waits; `kill` by any.
+    The process starts with `start` or else with the first frame, and again with the next frame after it died. `measure`
+    is called by one thread, which waits; `kill` by any.
 
     Parameters
     ----------
     name, frames
         Those of the engine.
     build
-        Makes the engine, in the process: a function of a module, with what it is called with bound by
-        `functools.partial`; all of it can be pickled.
+        Makes the engine, in the process, from the number of processes that there were before: a function of a module,
+        with what else it is called with bound by `functools.partial`; all of it can be pickled.
     """
 
-    def __init__(self, name: str, frames: int, build: Callable[[], Engine]) -> None:
+    def __init__(self, name: str, frames: int, build: Callable[[int], Engine]) -> None:
         self.name = name
         self.frames = frames
         self._build = build
@@ -87,12 +88,24 @@ class ProcessEngine:
         self._guard = threading.Lock()
         self._closing = False
         self._deaths = 0
+        self._lives = 0
 
     @property
     def pid(self) -> int | None:
         """Number of the process; ``None`` while there is none."""
         child = self._child
         return None if child is None else child.process.pid
+
+    def start(self) -> None:
+        """Start the process, and have the engine built there; before `measure` is called.
+
+        Where it does not start, that is logged, and tried again with the first frame.
+        """
+        try:
+            if self._child is None:
+                self._start()
+        except OSError as error:
+            log.warning("%s: its process does not start: %s", self.name, error)
 
     def measure(self, frames: Sequence[NDArray[Any]], options: Mapping[str, Any]) -> Mapping[str, Any] | Measurement:
         """Measure; see `microscoped.models.Engine`.
@@ -144,13 +157,17 @@ class ProcessEngine:
         jobs, to = spawning.Pipe(duplex=False)
         back, answers = spawning.Pipe(duplex=False)
         process = spawning.Process(
-            target=_serve, args=(jobs, answers, self._build), name=f"engine {self.name}", daemon=True
+            target=_serve,
+            args=(jobs, answers, partial(self._build, self._lives)),
+            name=f"engine {self.name}",
+            daemon=True,
         )
         with self._guard:
             if self._closing:
                 raise EngineProcessError("the daemon ends")
             process.start()
             self._child = _Child(process, to, back)
+            self._lives += 1
         # The process has its own; with ours open its death would not end the pipes.
         jobs.close()
         answers.close()
@@ -185,21 +202,23 @@ def _serve(jobs: Connection, answers: Connection, build: Callable[[], Engine]) -
         os.setpriority(os.PRIO_PROCESS, 0, max(POLITE, os.getpriority(os.PRIO_PROCESS, 0)))
     waiting: queue.SimpleQueue[tuple[list[NDArray[Any]], Mapping[str, Any]]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(jobs, waiting), name="jobs", daemon=True).start()
-    engine: Engine | None = None
+    built = _built(build)
     while True:
         frames, options = waiting.get()
-        answer: object
-        try:
-            if engine is None:
-                engine = build()
-        except Exception as problem:  # noqa: BLE001 - whatever it is, the daemon tells it
-            answer = _Failed(f"{type(problem).__name__}: {problem}")
-        else:
-            answer = _measured(engine, frames, options)
+        if isinstance(built, _Failed):
+            built = _built(build)  # what was missing may be there now
+        answer = built if isinstance(built, _Failed) else _measured(built, frames, options)
         try:
             answers.send(answer)
         except OSError:
             os._exit(0)
+
+
+def _built(build: Callable[[], Engine]) -> Engine | _Failed:
+    try:
+        return build()
+    except Exception as problem:  # noqa: BLE001 - whatever it is, the daemon tells it
+        return _Failed(f"{type(problem).__name__}: {problem}")
 
 
 def _measured(engine: Engine, frames: list[NDArray[Any]], options: Mapping[str, Any]) -> object:

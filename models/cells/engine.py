@@ -155,20 +155,27 @@ class CellsEngine:
         Makes tables of maps.
     settings
         What is measured.
+    series
+        Number before that of the first series of links: greater than those of an engine whose place this one takes.
     """
 
     name = "cells"
     frames = 1
 
     def __init__(
-        self, source: OpdSource, reader: CellReader, settings: CellsEngineSettings = CellsEngineSettings()
+        self,
+        source: OpdSource,
+        reader: CellReader,
+        settings: CellsEngineSettings = CellsEngineSettings(),
+        *,
+        series: int = 0,
     ) -> None:
         self._source = source
         self._reader = reader
         self._settings = settings
         self._linker: Linker | None = None
         self._grid: tuple[tuple[int, int], float] | None = None
-        self._series = 0
+        self._series = series
         self._next = 0
 
     def measure(self, frames: Sequence[NDArray[Any]], options: Mapping[str, Any]) -> Measurement:

@@ -20,8 +20,9 @@ class Apart:
     name = "cells"
     frames = 1
 
-    def __init__(self, hold: Path | None = None) -> None:
+    def __init__(self, hold: Path | None = None, life: int = 0) -> None:
         self._hold = hold
+        self._life = life
         self._count = 0
 
     def measure(self, frames: Any, options: Any) -> Any:  # noqa: ANN401 - an Engine's
@@ -39,6 +40,7 @@ class Apart:
         values = {
             "pid": os.getpid(),
             "count": self._count,
+            "life": self._life,
             "sums": [int(np.sum(frame)) for frame in frames],
             "dtypes": [str(frame.dtype) for frame in frames],
             "shapes": [list(frame.shape) for frame in frames],
@@ -46,9 +48,13 @@ class Apart:
         return Measurement(values, (Part("raw", "text/plain", b"abc"),)) if options.get("parts") else values
 
 
-def build(hold: Path | None = None) -> Apart:
-    return Apart(hold)
+def build(life: int) -> Apart:
+    return Apart(None, life)
 
 
-def build_none() -> Apart:
+def build_held(hold: Path, life: int) -> Apart:
+    return Apart(hold, life)
+
+
+def build_none(life: int) -> Apart:
     raise RuntimeError("there is no such network")

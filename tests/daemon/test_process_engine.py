@@ -21,7 +21,7 @@ from microscoped.daemon.runtime.engines import EngineThreads, MeasuredWithParts
 from microscoped.daemon.runtime.process_engine import MOST_DEATHS
 from microscoped.models import Measurement
 from tests.conftest import REPOSITORY
-from tests.daemon.apart import Apart, build, build_none
+from tests.daemon.apart import Apart, build, build_held, build_none
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -101,9 +101,9 @@ def test_it_ends_with_the_daemon_whatever_it_does(tmp_path: Path) -> None:
     hold = tmp_path / "never"
     program = (
         "import sys, threading, time; from functools import partial; from pathlib import Path; import numpy as np\n"
-        "from microscoped.daemon.runtime import ProcessEngine; from tests.daemon.apart import build\n"
+        "from microscoped.daemon.runtime import ProcessEngine; from tests.daemon.apart import build_held\n"
         "hold = Path(sys.argv[1])\n"
-        "engine = ProcessEngine('cells', 1, partial(build, hold))\n"
+        "engine = ProcessEngine('cells', 1, partial(build_held, hold))\n"
         "threading.Thread(target=engine.measure, args=([np.zeros((2, 2))], {})).start()\n"
         "while not hold.with_suffix('.began').exists(): time.sleep(0.01)\n"
         "print(engine.pid, flush=True)\n"
@@ -135,7 +135,9 @@ class Quick:
 def test_while_it_measures_others_go_on_and_the_newest_frame_waits(tmp_path: Path) -> None:
     heard: list[Heard] = []
     hold = tmp_path / "go"
-    engines = EngineThreads([Quick(), ProcessEngine("cells", 1, partial(build, hold))], heard.append, time.monotonic_ns)
+    engines = EngineThreads(
+        [Quick(), ProcessEngine("cells", 1, partial(build_held, hold))], heard.append, time.monotonic_ns
+    )
     engines.start()
     engines.offer("cells", "frame-0", FRAME, {})
     until(hold.with_suffix(".began").exists)
@@ -181,11 +183,12 @@ def test_a_death_is_an_engines_fault_and_the_next_frame_is_measured() -> None:
     assert measured.values is not None
     assert apart._deaths == 0
     assert measured.values["sums"] == [int(FRAME.sum())]
+    assert measured.values["life"] == 1
 
 
 def test_the_end_does_not_wait_for_a_measurement(tmp_path: Path) -> None:
     hold = tmp_path / "never"
-    engine = ProcessEngine("cells", 1, partial(build, hold))
+    engine = ProcessEngine("cells", 1, partial(build_held, hold))
     engines = EngineThreads([engine], lambda _: None, time.monotonic_ns)
     engines.start()
     engines.offer("cells", "frame-0", FRAME, {})
