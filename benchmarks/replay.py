@@ -76,7 +76,7 @@ CONFIG: dict[str, Any] = {
         },
     ],
 }
-CHANGED = ("microscoped.daemon.focus.search", "_RESERVE", 4)
+CHANGED = ("microscoped.daemon.focus.search", "_NEAR", 0.95)
 REPLAY = "from microscoped.daemon.cli import main; main()"
 
 
