@@ -136,10 +136,15 @@ class LensFreeOpd:
         ------
         FramesError, OpticsError, SettingsError, StartError
             The frame is no hologram that suits the optics.
+        NetworkError
+            The network was trained on other pixels.
         ScaleError
             The pixel size is unknown.
         """
         optics = replace(self._optics, pitch_um=choose_pixel_um(self._pixel_um, pixel_um))
+        for network in (self._accelerator, self._unwrapper):
+            if network is not None:
+                network.check_pitch(optics.pitch_um)
         found, iterations = self._solved(self._colours(frame), optics)
         looked = self._settings.solve.focus_range_um > 0
         made = {

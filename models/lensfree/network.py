@@ -21,6 +21,10 @@ HALO_PX: Final = 22
 """Rim of a tile that is not used; no network looks farther."""
 MULTIPLE_PX: Final = 2
 """Pixels on one of the coarsest level."""
+PITCH_UM: Final = 1.67
+"""Of the pixels that they were trained on."""
+PITCH_OFF: Final = 0.05
+"""How far other pixels may be off it, relative to it."""
 UNIT_NM: Final = 75.0
 """Optical path difference that the networks see as 1."""
 UNIT_ABSORPTION: Final = 0.05
@@ -48,7 +52,13 @@ class _MapsNetwork:
 
     def __init__(self, model: CompiledModel, artefact: Artefact) -> None:
         told = artefact.sidecar.preprocessing
-        ours = {"task": self.task, "side_px": SIDE_PX, "unit_nm": UNIT_NM, "unit_absorption": UNIT_ABSORPTION}
+        ours = {
+            "task": self.task,
+            "side_px": SIDE_PX,
+            "pitch_um": PITCH_UM,
+            "unit_nm": UNIT_NM,
+            "unit_absorption": UNIT_ABSORPTION,
+        }
         for name, value in ours.items():
             if told.get(name) != value:
                 raise NetworkError(
@@ -92,6 +102,20 @@ class _MapsNetwork:
         whole = whole[:, : shape[0], : shape[1]] * UNITS
         return whole[0], np.maximum(whole[1], np.float32(0.0))
 
+    def check_pitch(self, pitch_um: float) -> None:
+        """See that maps have pixels such as it was trained on.
+
+        Raises
+        ------
+        NetworkError
+            They have others.
+        """
+        if abs(pitch_um - PITCH_UM) > PITCH_OFF * PITCH_UM:
+            raise NetworkError(
+                f"pixel size {pitch_um:g} µm: {self.name} was trained on pixels of {PITCH_UM:g} µm and knows those "
+                f"within {PITCH_OFF:.0%} of it; take none instead of {self.name}"
+            )
+
     def close(self) -> None:
         """Give back memory and devices."""
         self._model.close()
@@ -109,4 +133,13 @@ class NetworkAccelerator(_MapsNetwork):
     task = "accelerate"
 
 
-__all__ = ["HALO_PX", "SIDE_PX", "UNITS", "UNIT_ABSORPTION", "UNIT_NM", "NetworkAccelerator", "NetworkUnwrapper"]
+__all__ = [
+    "HALO_PX",
+    "PITCH_UM",
+    "SIDE_PX",
+    "UNITS",
+    "UNIT_ABSORPTION",
+    "UNIT_NM",
+    "NetworkAccelerator",
+    "NetworkUnwrapper",
+]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from microscoped.models import learning
-from microscoped.models.lensfree.network import SIDE_PX, UNIT_ABSORPTION, UNIT_NM
+from microscoped.models.lensfree.network import PITCH_UM, SIDE_PX, UNIT_ABSORPTION, UNIT_NM
 from microscoped.models.lensfree.training.network import MAPS, Architecture, ChangeNet
 from microscoped.models.runtimes import Artefact, BatchProfile, Sidecar, Tensor, sha256_of, write_artefact
 
@@ -79,6 +79,7 @@ def export_checkpoint(
         preprocessing={
             "task": task,
             "side_px": SIDE_PX,
+            "pitch_um": PITCH_UM,
             "unit_nm": UNIT_NM,
             "unit_absorption": UNIT_ABSORPTION,
         },

@@ -11,7 +11,14 @@ import pytest
 from microscoped.models.cells import ScaleError
 from microscoped.models.cells.engine import CellsEngine, WatershedReader
 from microscoped.models.cells.lensfree import LensFreeOpd, LensFreeSettings
-from microscoped.models.lensfree import FramesError, InlineOptics, OpticsError, SettingsError, SolveSettings
+from microscoped.models.lensfree import (
+    FramesError,
+    InlineOptics,
+    NetworkError,
+    OpticsError,
+    SettingsError,
+    SolveSettings,
+)
 from microscoped.models.lensfree.shipped import open_accelerator, open_unwrapper
 from tests.models.lensfree.dish import PITCH_UM, SHIFTS_UM, Z_UM, dish, rms
 from tests.models.lensfree.networks import write_network
@@ -111,6 +118,16 @@ def test_an_accelerator_stands_in_the_middle_and_is_gone_on_from(tmp_path: Path)
     assert counts[:3] == pytest.approx(plain[:3], rel=1e-3)
     assert counts[3] > 1.5 * plain[3]
     assert found.timings_s["network"] > 0
+
+
+def test_a_network_knows_the_pixels_that_it_was_trained_on(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    artefact = write_network(tmp_path, "lensfree_accelerate", "accelerate")
+    read = source(accelerator=open_accelerator(artefact, "onnxruntime"))
+    assert read.read(frame(), 1.02 * PITCH_UM).made["accelerator"] is not None
+    with pytest.raises(NetworkError, match=r"pixel size 2\.2 µm: .* was trained on pixels of 1\.67 µm"):
+        read.read(frame(), 2.2)
+    read.close()
 
 
 def test_an_unwrapper_is_asked_on_the_way(tmp_path: Path) -> None:

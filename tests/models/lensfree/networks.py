@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from microscoped.models.lensfree.network import SIDE_PX, UNIT_ABSORPTION, UNIT_NM
+from microscoped.models.lensfree.network import PITCH_UM, SIDE_PX, UNIT_ABSORPTION, UNIT_NM
 from microscoped.models.runtimes import BatchProfile, Sidecar, Tensor, sha256_of, write_artefact
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def write_network(folder: Path, name: str, task: str, factor: float = 1.0) -> Ar
             "side_px": SIDE_PX,
             "unit_nm": UNIT_NM,
             "unit_absorption": UNIT_ABSORPTION,
+            "pitch_um": PITCH_UM,
         },
         sha256=sha256_of(onnx),
         training={},
