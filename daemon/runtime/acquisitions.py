@@ -46,11 +46,11 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
-    from microscoped.daemon.acquire import AcquireOutcome, FocusRequest, FrameRecord, Plan, SkipRecord
+    from microscoped.daemon.acquire import AcquireOutcome, FocusRequest, Plan, SkipRecord
     from microscoped.daemon.acquire.steps import Hardware
     from microscoped.daemon.core import Input, State
     from microscoped.drivers.commands import HardwareEvent
-    from microscoped.drivers.protocols import Clock, Pixels
+    from microscoped.drivers.protocols import Clock
 
     Job: TypeAlias = Callable[[], None]
 
@@ -76,9 +76,6 @@ class _Sink(CountingSink):
     def __init__(self, reporter: Reporter) -> None:
         super().__init__()
         self._reporter = reporter
-
-    def frame(self, image: Pixels, record: FrameRecord) -> None:
-        super().frame(image, record)
 
     def skip(self, record: SkipRecord) -> None:
         super().skip(record)
