@@ -57,14 +57,17 @@ class Variant:
 
 
 RECIPE = Recipe(draws=20_000, batch=8, peak_rate=2e-3, warm_up_draws=500, huber=0.15, average=0.998)
+LIGHT_RECIPE = replace(RECIPE, draws=60_000)
 VARIANTS = {
-    "unwrap": Variant("Unwraps path differences within a reconstruction (Allier 2022)", "unwrap", FLAT, RECIPE),
+    "unwrap": Variant(
+        "Unwraps path differences within a reconstruction (after Allier 2022)", "unwrap", LIGHT, LIGHT_RECIPE
+    ),
     "accelerate": Variant("From 10 iterations to 153, the paper's network (Allier 2022)", "accelerate", FLAT, RECIPE),
     "accelerate-light": Variant(
         "From 10 iterations to 153, a lighter network (after Allier 2022)",
         "accelerate",
         LIGHT,
-        replace(RECIPE, draws=60_000),
+        LIGHT_RECIPE,
     ),
 }
 PAIRS = PairRecipe()
