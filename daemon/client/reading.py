@@ -31,7 +31,7 @@ def read_reply(payload: bytes) -> Reply:
     return Reply.model_validate(message)
 
 
-def read_event(payload: bytes) -> Event:
+def read_event(payload: bytes | Mapping[str, Any]) -> Event:
     """Read an event.
 
     Raises
@@ -39,7 +39,7 @@ def read_event(payload: bytes) -> Event:
     ValueError
         It is not one.
     """
-    return Event.model_validate(_known(Event, json.loads(payload)))
+    return Event.model_validate(_known(Event, json.loads(payload) if isinstance(payload, bytes) else payload))
 
 
 def read_error(body: Mapping[str, Any]) -> ErrorBody:

@@ -15,6 +15,7 @@ import zmq
 
 from microscoped.daemon.client.connect import reachable, secure, why_silent
 from microscoped.daemon.client.errors import NoAnswerError, RequestFailedError, TaskFailedError
+from microscoped.daemon.client.events import Events
 from microscoped.daemon.client.reading import read_error, read_event, read_reply
 from microscoped.daemon.client.sequences import plain
 from microscoped.daemon.client.subscription import Subscription
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from microscoped.daemon.client.sequences import Plain
-    from microscoped.daemon.protocol import Event
 
 Frame: TypeAlias = "tuple[dict[str, Any], NDArray[Any]]"
 """A frame's header (see `microscoped.daemon.protocol.events.FrameData`) and its pixels."""
@@ -396,8 +396,8 @@ class Scope:
         """Allow motion again."""
         return self.request("resume")
 
-    def events(self, *topics: str, timeout_s: float | None = None) -> Subscription[Event]:
-        """Subscribe, and return an iterator of events: none that happens after this call is missed.
+    def events(self, *topics: str, timeout_s: float | None = None) -> Events:
+        """Subscribe, and return an iterator of events: none that happens after this call is missed unsaid.
 
         Parameters
         ----------
@@ -406,7 +406,8 @@ class Scope:
         timeout_s
             End after so long without an event; by default never.
         """
-        return Subscription(self._subscribe("events", topics), _event, timeout_s)
+        socket = self._subscribe("events", topics)
+        return Events(socket, self.request, self._published_at, topics, timeout_s)
 
     def frames(self, camera: str = "", *, timeout_s: float | None = None) -> Subscription[Frame]:
         """Subscribe, and return an iterator of frames: their headers and pixels. A slow reader loses some."""
@@ -431,7 +432,7 @@ class Scope:
         monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
         for topic in topics or ("",):
             socket.subscribe(topic)
-        endpoint = reachable(self.hello()["endpoints"][name], self.address)
+        endpoint = self._endpoint(name)
         secure(socket, endpoint, self._key)
         socket.connect(endpoint)
         if not monitor.poll(int(1000 * self.timeout_s)):
@@ -442,6 +443,15 @@ class Scope:
         # The subscription travels before anything that we send after the handshake: one round trip makes it sure.
         self.request("ping")
         return socket
+
+    def _published_at(self, *, anew: bool = False) -> str:
+        """Return where events are published; `anew`: the daemon may be another than before."""
+        if anew:
+            self._hello = None
+        return self._endpoint("events")
+
+    def _endpoint(self, name: str) -> str:
+        return reachable(self.hello()["endpoints"][name], self.address)
 
     def _exchange(
         self, op: str, wait_s: float, deadline_ms: float | None, dry_run: bool, params: Mapping[str, JsonValue]
@@ -472,12 +482,8 @@ class Scope:
         raise NoAnswerError(f"no answer to {op} from {self.address} within {self.timeout_s + wait_s:g} s: {why}")
 
 
-def _event(message: list[bytes]) -> Event:
-    return read_event(message[1])
-
-
 def _frame(message: list[bytes]) -> Frame:
-    header = _event(message).data
+    header = read_event(message[1]).data
     return header, _image(header, message[2])
 
 
