@@ -137,8 +137,10 @@ GUIDE: dict[AlarmCode, AlarmGuide] = {
         "Free some of the disk, or set record.folder to another one; then send record.start.",
     ),
     AlarmCode.RECORDING_FRAMES: AlarmGuide(
-        "The disk does not keep up with the frames: some are not in the recording, and its journal says why.",
-        "Lower the frame rate or the size of the frames, record to a faster disk, or set record.compression to none.",
+        "The disk does not keep up with the frames, or they have another shape than the first: some are not in the "
+        "recording, and its journal says why.",
+        "Lower the frame rate or the size of the frames, record to a faster disk, or set record.compression to none; "
+        "where binning or region were changed, begin another recording.",
     ),
     AlarmCode.RESTARTED: AlarmGuide(
         "The daemon crashed or hung and was started again. The state is SAFE and nothing moves.",

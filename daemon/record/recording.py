@@ -125,6 +125,7 @@ class Recording:
         self._taken_inputs = self._done_inputs = 0
         self._taken_bytes = self._done_bytes = 0
         self._leaving_out = False
+        self._unfit = False
         self._refused = False
         self._torn = False
         self._ended = False
@@ -291,6 +292,11 @@ class Recording:
                     item.writing = self._write(item.heard, item.pixels, item.at)
                 except LayoutError as error:
                     item.skipped = str(error)
+                    if not self._unfit:
+                        self._unfit = True
+                        self._post(FramesLeftOut(item.heard.frame.frame, item.skipped))
+                else:
+                    self._unfit = False
             self._pending.append(item)
 
     def _write(self, heard: FrameAdmitted, pixels: NDArray[Any], at: StoreIndex | None) -> Writing:

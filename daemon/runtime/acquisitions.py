@@ -82,6 +82,30 @@ class _Sink(CountingSink):
         self._reporter.skipped(record)
 
 
+class _Desk:
+    """A thread that does one thing after another."""
+
+    def __init__(self, name: str) -> None:
+        self._jobs: queue.Queue[Job | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+
+    def begin(self) -> None:
+        self._thread.start()
+
+    def put(self, job: Job) -> None:
+        self._jobs.put(job)
+
+    def close(self, timeout_s: float) -> bool:
+        self._jobs.put(None)
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+
+
 class Acquisitions:
     """Reads sequences, and runs one acquisition at a time. Its methods return at once and may be called by any thread.
 
@@ -104,32 +128,36 @@ class Acquisitions:
         self._post = post
         self._frame_allowance_s = frame_allowance_s
         self._clock = clock
-        self._jobs: queue.Queue[Job | None] = queue.Queue()
+        # Apart, for a long sequence takes seconds to read: whoever only asks what it costs holds up no acquisition.
+        self._checks = _Desk("sequences")
+        self._jobs = _Desk("acquisitions")
         self._lock = threading.Lock()
+        self._closing = False
         self._task = ""
         self._cancelled: str | None = None
         self._steps: HardwareSteps | None = None
         self._focus: FocusDesk | None = None
         self._running: Acquisition | None = None
         self._reporter: Reporter | None = None
-        self._thread = threading.Thread(target=self._work, name="acquisitions", daemon=True)
 
     def begin(self) -> None:
-        """Start the desk's thread."""
-        self._thread.start()
+        """Start the threads of the desks."""
+        self._checks.begin()
+        self._jobs.begin()
 
     def close(self, timeout_s: float) -> bool:
         """Cancel what runs and end the threads; return whether they ended in time."""
         reason = "the daemon ends"
         with self._lock:
             self._cancelled = self._cancelled or reason
-        self._jobs.put(None)
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
+        self._closing = True
+        # A sequence that is being read for a check harms nothing: its thread ends with the process.
+        self._checks.close(0.0)
+        ended = self._jobs.close(timeout_s)
         running = self._running
         if running is not None:
             running.cancel(reason)
-        return not self._thread.is_alive() and (running is None or running.join(timeout_s))
+        return ended and (running is None or running.join(timeout_s))
 
     # --- what the hardware says, on its thread ------------------------------------------------------------------
 
@@ -180,12 +208,14 @@ class Acquisitions:
         match effect:
             case to_do.CheckSequence():
                 instrument = _instrument(effect, state)
-                self._jobs.put(lambda: self._check(effect, instrument, _limits(effect, state)))
+                self._checks.put(lambda: self._check(effect, instrument, _limits(effect, state)))
             case to_do.StartAcquisition():
                 with self._lock:
                     self._task, self._cancelled = effect.task, None
                 instrument = _instrument(effect, state)
                 self._jobs.put(lambda: self._start(effect, instrument, _limits(effect, state)))
+            case to_do.SteerAcquisition() if self._running is not None:
+                self._steer(effect)  # at once, whatever is read meanwhile
             case to_do.SteerAcquisition():
                 self._jobs.put(lambda: self._steer(effect))
             case to_do.InjectEvents():
@@ -207,13 +237,11 @@ class Acquisitions:
         if self._reporter is not None:
             self._reporter.flush()
 
-    # --- on the desk's thread -----------------------------------------------------------------------------------
-
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            job()
+    # --- on the desks' threads -------------------------------------------------------------------------------------
 
     def _check(self, wanted: to_do.CheckSequence, instrument: Instrument, limits: Limits) -> None:
+        if self._closing:
+            return
         try:
             plan = read_sequence(wanted.sequence, instrument, limits)
         except Exception as error:  # noqa: BLE001 - whatever it was is the answer

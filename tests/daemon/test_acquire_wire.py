@@ -227,6 +227,12 @@ def test_a_camera_that_fails_fails_it_and_nothing_is_missing_in_silence(rig: Rig
     assert ended["result"]["frames"] < 4_000
 
 
+def test_a_client_is_told_what_a_sequence_may_be(rig: Rig) -> None:
+    with pytest.raises(TypeError, match="an object of useq, or a mapping"):
+        rig.scope.check_sequence([useq.MDAEvent()])  # type: ignore[arg-type] # as a user may
+    assert rig.scope.check_sequence(STACK) == rig.scope.check_sequence(useq.MDASequence(**STACK))
+
+
 @pytest.fixture
 def demonstration(request: pytest.FixtureRequest) -> Iterator[Scope]:
     """A daemon before Micro-Manager's demonstration devices, with what the stage is told beside."""

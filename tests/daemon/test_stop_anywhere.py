@@ -26,11 +26,13 @@ def test_stop_at_any_moment_of_anything_leaves_the_stage_still(start_rig: Callab
     )
     stage = rig.microscope.stage
     chance = random.Random(1)  # noqa: S311 - a reproducible choice of moments
-    deeds = ("stage.move", "focus.run", "camera.snap", "camera.start", "camera.stop", "task.list")
+    deeds = ("stage.move", "focus.run", "acquire.run", "camera.snap", "camera.start", "camera.stop", "task.list")
+    sequence = {"z_plan": {"range": 6, "step": 0.5}, "autofocus_plan": {"axes": ["z"]}}
     for _ in range(STOPS):
         for deed in chance.sample(deeds, 3):
             try:
-                rig.scope.request(deed, **({"z_um": chance.uniform(-7, 7)} if deed == "stage.move" else {}))
+                params = {"stage.move": {"z_um": chance.uniform(-7, 7)}, "acquire.run": {"sequence": sequence}}
+                rig.scope.request(deed, **params.get(deed, {}))
             except RequestFailedError as error:
                 assert error.error.code in ("busy", "not_ready", "limit.step"), error
         pause_until = time.perf_counter() + chance.uniform(0, 0.15)

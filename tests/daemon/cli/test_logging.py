@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from microscoped.daemon.cli import _logging
-from microscoped.daemon.cli._logging import FileLog, log_folder, log_to_file
+from microscoped.daemon.cli._logging import FileLog, log_folder, log_to_file, take_over_log
 from microscoped.daemon.config import Config, load_config
 
 if TYPE_CHECKING:
@@ -244,3 +244,39 @@ def test_run_writes_what_happens_into_its_log_file(daemon: Running, tmp_path: Pa
     (path,) = (tmp_path / "logs").iterdir()
     states = [text.split(",")[0] for text in texts(path) if text.startswith("state ")]
     assert states[-2:] == ["state STOPPED", "state CLOSING"]
+
+
+def test_what_a_library_warns_of_goes_where_our_words_go_and_nowhere_else(
+    root: logging.Logger, caplog: pytest.LogCaptureFixture
+) -> None:
+    written: list[str] = []
+
+    class Console(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            written.append(record.getMessage())
+
+    library = logging.getLogger("a-library")
+    library.addHandler(Console())
+    take_over_log("a-library")
+    library.info("it works")
+    library.warning("it hardly works")
+    assert written == []
+    assert [record.getMessage() for record in caplog.records if record.name == "a-library"] == ["it hardly works"]
+
+
+def test_the_runner_of_acquisitions_writes_nothing_to_the_console(daemon: Running, tmp_path: Path) -> None:
+    from microscoped.daemon.client import Scope
+    from tests.daemon.cli.conftest import SIMULATED
+
+    with daemon(f"{SIMULATED}log: {{folder: logs, level: debug}}\n") as (process, address):
+        with Scope(address, timeout_s=20) as scope:
+            while scope.status()["state"] == "STARTING":
+                pass
+            assert scope.acquire({"z_plan": {"relative": [0, 1]}}, timeout_s=60)["frames"] == 2
+            scope.request("shutdown")
+        assert process.wait(60) == 0
+    (path,) = (tmp_path / "logs").iterdir()
+    for text in ((tmp_path / "log.txt").read_text(encoding="utf-8"), path.read_text(encoding="utf-8")):
+        assert "state CLOSING" in text
+        assert "MDA" not in text
+        assert "pymmcore" not in text

@@ -263,6 +263,8 @@ def test_a_frame_that_does_not_fit_is_left_out_and_the_others_are_not(tmp_path: 
     assert (ended.failed, ended.frames, ended.skipped) == (False, 2, 2)
     recorded = Recorded(tmp_path / "run")
     assert "32 × 24 px, uint16 does not go into a store of 64 × 48 px" in str(recorded.frames["frame-2"].skipped)
+    (told,) = [one for one in scene.news if isinstance(one, heard_of.FramesLeftOut)]
+    assert (told.frame, told.reason) == ("frame-2", recorded.frames["frame-2"].skipped)
     assert recorded.frames["frame-3"].skipped == "the pixels were gone"
     np.testing.assert_array_equal(recorded.pixels("frame-4"), pixels_of(4))
 
