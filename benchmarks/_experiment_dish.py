@@ -35,7 +35,12 @@ DRIFT_UM_PER_H, JITTER_UM = 2.0, 0.2
 FOCUS_EVERY_S = 3600.0
 INSIDE_UM = 20.0
 """An event counts where the cell lies so far within the frame: others are cut by its edge."""
-ROUNDED = "any(cells, max_opd_nm > 120 nm and max_opd_nm > 1.5 * min(max_opd_nm, over 90 min) and not border)"
+NEIGHBOURS = 0.0
+"""Simulated cells do not give way to each other, so that none is set against another at the beginning."""
+ROUNDED = (
+    "any(cells, not border and area_um2 < 600 and (max_opd_nm > 200 nm"
+    " or max_opd_nm > 120 nm and max_opd_nm > 1.5 * min(max_opd_nm, over 40 min)))"
+)
 STILL_S = 360.0
 """How long nothing must have been round until the rate is slow again."""
 RULES: list[dict[str, Any]] = [
@@ -132,6 +137,7 @@ def follow(seed: int, hours: float, reader: CellReader | None) -> Run:
         density_per_mm2=(DENSITY_PER_MM2, DENSITY_PER_MM2),
         round_share=DEAD_SHARE,
         dividing_share=0.0,
+        neighbours=NEIGHBOURS,
     )
     setup = OpdSetup(
         parameters=population,

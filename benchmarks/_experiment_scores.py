@@ -18,8 +18,8 @@ BEFORE_S, AFTER_S = 600.0, 300.0
 """An event is caught where the fast rate was on from so long before a division until so long after it."""
 MOST_GAP_S = 1.5 * FAST_S
 """The longest time between two exposures at the fast rate: a focus run may come between."""
-WARM_UP_S = 5400.0
-"""Events before that are not counted: the rules look back over 90 minutes."""
+WARM_UP_S = 3600.0
+"""Events before that are not counted: the rules look back over 40 minutes."""
 BOOTSTRAPS = 2000
 Z95 = 1.959964
 

@@ -7,9 +7,11 @@ fire at about a quarter of the frames. The parts are
 cells
     sharpness, and cells by threshold and watershed, on maps of 128² with living cells;
 many
-    sharpness, and an engine that tells at once a table of 300 cells (``--cells``), with rules on each cell's past.
+    sharpness, and an engine that tells at once a table of 300 cells (``--cells``), with rules on each cell's past;
+reducer
+    the reducer alone with the same measurements: processor time, without threads and sockets.
 
-    python benchmarks/latency.py [--parts cells many] [--seconds S] [--cells N] [--json FILE]
+    python benchmarks/latency.py [--parts cells many reducer] [--seconds S] [--cells N] [--json FILE]
 
 The daemon runs as a process of its own. A bare ``sleep`` in a third process tells how late this machine wakes anybody.
 """
@@ -27,11 +29,13 @@ from typing import Any
 import numpy as np
 from _daemon import running
 from _figures import line, plain, sleep_control, spread
+from _latency_reducer import reducer_costs
 from _wire import Wire, WireError
 
 HERE = Path(__file__).resolve().parent
 WATCHED = (sys.executable, str(HERE / "_latency_watched.py"))
 FPS = 50.0
+PARTS = ["cells", "many", "reducer"]
 TARGETS = {"measurement_to_decision_p99_ms": 2.0, "decision_to_action_p99_ms": 10.0}
 RULES: list[dict[str, Any]] = [
     {
@@ -91,7 +95,7 @@ def measure(seconds: float, folder: Path, cells: int | None) -> dict[str, Any]:
 def main() -> int:
     """Run the parts; the exit code is 1 where a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parts", nargs="+", choices=["cells", "many"], default=["cells", "many"])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--seconds", type=float, default=60.0, help="length of each stream")
     parser.add_argument("--cells", type=int, default=300, help="rows of the table of part many")
     parser.add_argument("--json", type=Path, help="write the figures here too")
@@ -100,6 +104,13 @@ def main() -> int:
     missed: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         for part in chosen.parts:
+            if part == "reducer":
+                costs = reducer_costs(configuration(), chosen.cells)
+                found[part] = {engine: spread(taken) for engine, taken in costs.items()}
+                print(f"\nreducer alone, processor time, {chosen.cells} cells")
+                for engine, one in found[part].items():
+                    print(line(f"a measurement of {engine} → decided", one), flush=True)
+                continue
             one = measure(chosen.seconds, Path(folder), chosen.cells if part == "many" else None)
             found[part] = one
             done = ", ".join(f"{name} {engine['measured']}" for name, engine in one["engines"].items())
@@ -117,7 +128,8 @@ def main() -> int:
                 for name, value in figures.items()
                 if not value <= TARGETS[name]
             ]
-    print("\ntargets: " + ("all met" if not missed else "; ".join(["MISSED", *missed])))
+    if set(chosen.parts) != {"reducer"}:
+        print("\ntargets: " + ("all met" if not missed else "; ".join(["MISSED", *missed])))
     if chosen.json is not None:
         chosen.json.write_text(json.dumps(plain({"targets": TARGETS, "missed": missed, **found}), allow_nan=False))
     return 0 if not missed else 1

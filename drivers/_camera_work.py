@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -140,6 +141,14 @@ class CameraWork:
     def go_on(self) -> None:
         """Begin the stream again."""
         self._begin()
+
+    def close(self) -> None:
+        """Give up an exposure of the stream that goes on, while the camera is still there."""
+        self.streaming = False
+        exposure, self._due_exposure = self._due_exposure, None
+        if exposure is not None:
+            with suppress(DriverError):  # the microscope is being closed
+                exposure.close()
 
     def wait_ns(self) -> int:
         """Return how long the thread may sleep before it looks for a frame again."""

@@ -225,6 +225,7 @@ class HardwareThread:
                         self._turn(devices)
                 finally:
                     self._stop_lane.release()
+                    devices.camera.close()
                     self._abandon()
         except DriverError as error:
             # Commands answer for their own failures: this device failed to open, or to say what it is.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import zmq
@@ -31,6 +32,7 @@ class Mailbox(Generic[T]):
         # A ZeroMQ socket may serve several threads one after the other: the lock hands it over.
         self._lock = threading.Lock()
         self._closed = False
+        self._rung = False
         address = f"inproc://mailbox-{id(self)}"
         self.wake: zmq.Socket[bytes] = context.socket(zmq.PULL)
         """Readable when something was posted; for the loop's poller."""
@@ -44,14 +46,18 @@ class Mailbox(Generic[T]):
             if self._closed:
                 return
             self._items.append((self._clock(), item))
-            if len(self._items) == 1:
+            if not self._rung:
                 self._bell.send(b"", zmq.NOBLOCK)
+                self._rung = True
 
     def take(self, most: int) -> list[tuple[int, T]]:
         """Take up to `most` items with the times of their posting. The loop's thread only."""
         with self._lock:
-            while self.wake.poll(0):
-                self.wake.recv(zmq.NOBLOCK)
+            if self._rung:
+                # The one bell that can be there: each call on a socket lets another thread have the interpreter.
+                with suppress(zmq.Again):
+                    self.wake.recv(zmq.NOBLOCK)
+                    self._rung = False
             return [self._items.popleft() for _ in range(min(most, len(self._items)))]
 
     def __len__(self) -> int:

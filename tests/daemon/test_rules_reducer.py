@@ -248,6 +248,8 @@ def test_a_frame_rate_goes_back_with_the_exposure_when_the_light_is_used_up() ->
     world.hear(heard_of.CommandEnded(commands(world.ask("camera.set", fps="free"), Configure)[0].id, CameraSettings()))
     (change,) = commands(world.see(0.9), Configure)
     assert (change.change, change.fps) == (CameraSettings(exposure_ms=40.0), 25)
+    # What waits for the camera, and what it goes back to, is in the journal, too.
+    assert decode_state(parse_json(b"".join(encode_state(world.state)))) == world.state
     world.hear(heard_of.CommandEnded(change.id, CameraSettings(exposure_ms=40.0)))
     assert world.state.camera.fps == 25
     world.frame(exposure_ms=40.0)

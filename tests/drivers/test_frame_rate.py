@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from microscoped.drivers._camera_work import IDLE_NS, CameraWork
 from microscoped.drivers._stage_work import StageWork
 from microscoped.drivers.errors import ConnectionFailedError, DriverError, SettingError
 from microscoped.drivers.hardware import HardwareSettings, HardwareThread
+from microscoped.drivers.micromanager import MicroManagerMicroscope, demo_config_path
 from microscoped.drivers.safety import MotionSettings
 from microscoped.simulators import Faults, ManualClock, SimulatedMicroscope
 from microscoped.simulators.camera import SimulatedCamera
@@ -198,19 +200,21 @@ def test_a_snap_waits_for_the_exposure_of_the_stream_that_goes_on(exposure_ms: f
     assert sum(not frame.streamed for frame in stand.frames()) == 1
 
 
-@pytest.mark.parametrize("pause", [False, True])
-def test_an_exposure_that_goes_on_ends_with_the_stream(pause: bool) -> None:
+@pytest.mark.parametrize("how", ["stop", "pause", "close"])
+def test_an_exposure_that_goes_on_ends_with_the_stream(how: str) -> None:
     stand = Stand(fps=1.0, exposure_ms=500.0)
     stand.start()
     stand.run(0.2)
     assert stand.camera.is_running()
-    if pause:
+    if how == "pause":
         assert stand.work.pause()
+    elif how == "close":
+        stand.work.close()
     else:
         stand.do(stand.work.stop_stream())
     assert not stand.camera.is_running()
     assert stand.work.wait_ns() == IDLE_NS
-    if pause:
+    if how == "pause":
         stand.work.go_on()
         stand.run(1.5)
         assert stand.camera.begun_ms[1] == pytest.approx(1000.0, abs=1.0)  # not sooner than it would have been
@@ -256,3 +260,24 @@ def test_a_rate_that_the_configured_exposure_does_not_allow_is_refused_at_the_st
     assert isinstance(failed.error, DriverError)
     assert "50 is the fastest" in str(failed.error)
     assert "camera" in str(failed.error)
+
+
+@pytest.mark.parametrize("exposure_ms", [5.0, 80.0], ids=["snaps", "sequences of one"])
+def test_micromanager_makes_each_exposure_by_itself(exposure_ms: float) -> None:
+    heard: queue.Queue[HardwareEvent] = queue.Queue()
+    settings = HardwareSettings(MotionSettings(limits_um=None), CameraSettings(exposure_ms=exposure_ms), fps=10.0)
+    thread = HardwareThread(MicroManagerMicroscope(demo_config_path(), buffer_mb=16), settings, heard.put)
+    thread.start()
+    thread.submit(c.StartStream(id="start"))
+    starts_ns: list[int] = []
+    while len(starts_ns) < 4:
+        event = heard.get(timeout=10)
+        if isinstance(event, c.FrameTaken):
+            assert event.frame.streamed
+            assert event.frame.frame.number == len(starts_ns)
+            assert event.frame.frame.exposure_ms == exposure_ms
+            starts_ns.append(event.frame.frame.exposure_start_ns)
+    thread.close()
+    assert thread.join(10)
+    # A busy computer may leave exposures out, and none comes sooner than it is due.
+    assert all(later - one > 80_000_000 for one, later in pairwise(starts_ns))
