@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -60,11 +61,11 @@ class Events(Subscription["Event"]):
         topics: Sequence[str],
         timeout_s: float | None,
     ) -> None:
+        self._monitor = _watched(socket)
         super().__init__(socket, lambda message: read_event(message[1]), timeout_s)
         self.lost = self.repaired = 0
         self._ask, self._endpoint, self._topics = ask, endpoint, [*topics]
         self._connected = endpoint()
-        self._monitor = socket.get_monitor_socket(WATCHED)
         self._away = False
         self._ready: deque[Event] = deque()
         self._not_kept: set[str] = set()
@@ -151,6 +152,19 @@ class Events(Subscription["Event"]):
             if newest > last:
                 self._repair(topic, last, newest + 1)
                 self._seen[topic] = newest
+
+
+def _watched(socket: zmq.Socket[bytes]) -> zmq.Socket[bytes]:
+    """Return a socket that hears of the connections of another one.
+
+    Under a name of its own: the one that ``get_monitor_socket`` makes of the file descriptor may still be taken.
+    """
+    name = f"inproc://watched-{uuid.uuid4()}"
+    socket.monitor(name, WATCHED)
+    monitor: zmq.Socket[bytes] = socket.context.socket(zmq.PAIR)
+    monitor.setsockopt(zmq.LINGER, 0)
+    monitor.connect(name)
+    return monitor
 
 
 __all__ = ["Events"]
