@@ -44,7 +44,7 @@ CELLS, FIELDS = 1500, 1600
 SIDE_PX, FLAT_SIDE_PX = 256, 128
 """Of the images in training."""
 HELD_OUT_SEED, HELD_OUT_PART = 1_000, 10
-RECONSTRUCTED, LENSFREE_SEED = 160, 500
+RECONSTRUCTED, LENSFREE_SEED = 96, 500
 """Lens-free frames reconstructed for training, and what is added to their seed: other dishes than those that the
 reconstruction's networks were trained on."""
 HELD_OUT_FROM, CALIBRATION_FROM, CALIBRATION = 1_000_000, 2_000_000, 12
