@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tests.conftest import Rig
 
     Start = Callable[..., Rig]
+    Listen = Callable[..., Subscription[Event]]
 
 STACK: dict[str, Any] = {"z_plan": {"range": 4, "step": 1}}
 LONG: dict[str, Any] = {"time_plan": {"interval": 0.02, "loops": 2_000}, "z_plan": {"relative": [-1, 1]}}
@@ -51,6 +53,13 @@ def failure(scope: Scope, sequence: dict[str, Any], **more: Any) -> TaskFailedEr
     return failed.value
 
 
+@pytest.fixture
+def listen() -> Iterator[Listen]:
+    """Subscribes, and ends all subscriptions before the client that made them ends: ask for it after that."""
+    with ExitStack() as stack:
+        yield lambda scope, *topics: stack.enter_context(scope.events(*topics, timeout_s=20))
+
+
 def test_a_stack_is_published_recorded_and_decided_the_same(start_rig: Start, tmp_path: Path) -> None:
     rig = start_rig({"record": {"folder": tmp_path, "reserve_mb": 0}})
     scope = rig.scope
@@ -58,20 +67,20 @@ def test_a_stack_is_published_recorded_and_decided_the_same(start_rig: Start, tm
     cost = scope.check_sequence(sequence)
     assert (cost["frames"], cost["light_ms"]) == (10, 100.0)
     scope.request("camera.start")
-    pictures = scope.frames(timeout_s=20)
-    with scope.recording() as begun:
-        report = scope.acquire(sequence, timeout_s=40)
+    shown = []
+    with scope.recording() as begun, scope.frames(timeout_s=20) as pictures:
+        task = scope.begin_acquisition(sequence)
+        for header, pixels in pictures:
+            if acquired(header):
+                shown.append((header, pixels))
+                if len(shown) == 10:
+                    break
+        report = scope.wait(task)
         while not scope.status()["camera"]["streaming"]:  # as before
             pass
     assert (report["frames"], report["skipped"], report["expected"]) == (10, 0, 10)
     assert report["light_ms"] == pytest.approx(100.0)
     assert report["recording"] == begun["folder"]
-    shown = []
-    for header, pixels in pictures:
-        if acquired(header):
-            shown.append((header, pixels))
-            if len(shown) == 10:
-                break
     assert [header["acquired"]["index"] for header, _ in shown] == [
         {"t": t, "z": z} for t in range(2) for z in range(5)
     ]
@@ -89,9 +98,9 @@ def test_a_stack_is_published_recorded_and_decided_the_same(start_rig: Start, tm
         assert replay.difference is None, str(replay.difference)
 
 
-def test_events_are_injected_into_a_paused_one_that_is_held_open(rig: Rig) -> None:
+def test_events_are_injected_into_a_paused_one_that_is_held_open(rig: Rig, listen: Listen) -> None:
     scope = rig.scope
-    events = scope.events("v1.task.", "v1.frame.", timeout_s=20)
+    events = listen(scope, "v1.task.", "v1.frame.")
     task = scope.begin_acquisition(STACK, hold_open=True)
     until(events, lambda data: acquired(data) and data["acquired"]["number"] == 4)
     scope.request("acquire.pause", task=task)
@@ -113,10 +122,12 @@ def test_events_are_injected_into_a_paused_one_that_is_held_open(rig: Rig) -> No
 
 
 @pytest.mark.parametrize("how", ["task.cancel", "stop", "a move with the lease"])
-def test_one_that_is_interrupted_leaves_the_stage_still_and_another_may_begin(start_rig: Start, how: str) -> None:
+def test_one_that_is_interrupted_leaves_the_stage_still_and_another_may_begin(
+    start_rig: Start, how: str, listen: Listen
+) -> None:
     rig = start_rig(stage=StageModel(start_um=4.0, speed_um_s=50.0))
     scope, stage = rig.scope, rig.microscope.stage
-    events = scope.events("v1.task.", "v1.frame.", timeout_s=20)
+    events = listen(scope, "v1.task.", "v1.frame.")
     task = scope.begin_acquisition(LONG)
     until(events, lambda data: acquired(data) and data["acquired"]["number"] == 6)
     if how == "a move with the lease":
@@ -166,14 +177,14 @@ def test_what_is_wrong_is_said_with_its_place_before_anything_moves(rig: Rig, na
     assert rig.scope.position() == pytest.approx(4.0, abs=0.01)
 
 
-def test_focus_events_are_focus_runs_and_their_light_counts(rig: Rig) -> None:
+def test_focus_events_are_focus_runs_and_their_light_counts(rig: Rig, listen: Listen) -> None:
     scope = rig.scope
     plan: dict[str, Any] = {
         "time_plan": {"interval": 0, "loops": 2},
         "z_plan": {"relative": [0]},
         "autofocus_plan": {"axes": ["t"]},
     }
-    frames = scope.events("v1.frame.", timeout_s=20)
+    frames = listen(scope, "v1.frame.")
     report = scope.acquire(plan, timeout_s=60)
     assert (report["focus_found"], report["focus_failed"], report["frames"]) == (2, 0, 2)
     assert report["light_ms"] > 20 + 2 * 50
@@ -200,9 +211,9 @@ def test_light_that_focusing_has_spent_is_not_spent_twice(rig: Rig) -> None:
     assert rig.scope.status()["camera"]["frames"] * 20 == failed.result["light_ms"]
 
 
-def test_frames_without_focus_are_skipped_and_each_is_told(start_rig: Start) -> None:
+def test_frames_without_focus_are_skipped_and_each_is_told(start_rig: Start, listen: Listen) -> None:
     rig = start_rig({"focus": {"range_um": 1}})  # the focus is further away
-    events = rig.scope.events("v1.task.", timeout_s=20)
+    events = listen(rig.scope, "v1.task.")
     plan = {**STACK, "time_plan": {"interval": 0, "loops": 2}, "autofocus_plan": {"axes": ["t"]}}
     report = rig.scope.acquire(plan, timeout_s=60)
     assert (report["frames"], report["skipped"], report["focus_failed"]) == (0, 10, 2)
@@ -216,8 +227,8 @@ def test_frames_without_focus_are_skipped_and_each_is_told(start_rig: Start) -> 
     assert len({(skip["index"]["t"], skip["index"]["z"]) for skip in told}) == len(told)
 
 
-def test_a_camera_that_fails_fails_it_and_nothing_is_missing_in_silence(rig: Rig) -> None:
-    events = rig.scope.events("v1.task.", "v1.frame.", timeout_s=20)
+def test_a_camera_that_fails_fails_it_and_nothing_is_missing_in_silence(rig: Rig, listen: Listen) -> None:
+    events = listen(rig.scope, "v1.task.", "v1.frame.")
     task = rig.scope.begin_acquisition(LONG)
     until(events, acquired)
     rig.faults.snap_failures = 1
@@ -260,13 +271,13 @@ FIELDS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("demonstration", [PLANE], indirect=True)
-def test_positions_channels_and_planes_on_demonstration_devices(demonstration: Scope) -> None:
+def test_positions_channels_and_planes_on_demonstration_devices(demonstration: Scope, listen: Listen) -> None:
     scope = demonstration
     facts = scope.request("describe")
     assert {"DAPI", "FITC"} <= set(facts["presets"]["Channel"])
     assert facts["stage"]["limits_x_um"] == [-100, 100]
     exposure_ms = scope.status()["camera"]["settings"]["exposure_ms"]
-    frames = scope.events("v1.frame.", timeout_s=20)
+    frames = listen(scope, "v1.frame.")
     report = scope.acquire(FIELDS, timeout_s=50)
     assert report["frames"] == 8
     assert report["xy_um"] == pytest.approx([20, -10], abs=0.1)
