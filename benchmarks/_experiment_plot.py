@@ -64,7 +64,7 @@ def draw(runs: Sequence[Run], policies: Mapping[str, Mapping[str, Any]], path: P
         side.errorbar(share, -row, xerr=[[max(0.0, share - low)], [max(0.0, high - share)]], color="black", capsize=2)
         side.annotate(f"{100.0 * told['dose'][0]:.0f} % of the light", (103.0, -row), va="center", fontsize=9)
     side.axvline(95.0, color="#666666", lw=0.8, ls=":")
-    side.set_xlim(0.0, 145.0)
+    side.set_xlim(0.0, 150.0)
     side.set_xticks(range(0, 101, 20))
     side.set_yticks([])
     side.set_ylim(top.get_ylim())

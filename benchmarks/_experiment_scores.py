@@ -47,7 +47,9 @@ class Score:
 def counted(run: Run) -> list[float]:
     """Return the times of the events that count."""
     return [
-        one.at_s for one in run.events if one.inside and one.at_s >= WARM_UP_S and one.at_s + AFTER_S <= run.seconds
+        one.at_s
+        for one in run.events
+        if one.inside and one.at_s >= WARM_UP_S and one.at_s + AFTER_S + FAST_S <= run.seconds
     ]
 
 

@@ -5,7 +5,7 @@ from it. For each action of a rule, a change of the exposure: from then until th
 fire at about a quarter of the frames. The parts are
 
 cells
-    sharpness, and cells by threshold and watershed, on maps of 128² with living cells;
+    sharpness, and cells by the network, on maps of 128² with living cells;
 many
     sharpness, and an engine that tells at once a table of 300 cells (``--cells``), with rules on each cell's past;
 reducer
@@ -63,7 +63,7 @@ def configuration() -> dict[str, Any]:
         "optics": {"pixel_size_um": 1.67},
         "camera": {"exposure_ms": 5},
         "stage": {"limits_um": [-20, 20], "focus_direction": "toward_sample"},
-        "engines": {"cells": {"enabled": True, "nm_per_count": 0.1, "zero_count": 2000, "network": "none"}},
+        "engines": {"cells": {"enabled": True, "nm_per_count": 0.1, "zero_count": 2000}},
         "rules": RULES,
     }
 
