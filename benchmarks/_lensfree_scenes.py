@@ -20,7 +20,7 @@ from microscoped.models.lensfree import (
     solve,
     solve_accelerated,
 )
-from microscoped.models.lensfree.training.evaluation import POPULATIONS, agreement, held_out_scene
+from microscoped.models.lensfree.training.evaluation import POPULATIONS, SIDE_PX, agreement, held_out_scene
 from microscoped.models.lensfree.training.pairs import known_optics
 from microscoped.models.registry import model_spec
 from microscoped.models.runtimes import load_artefact, open_model
@@ -40,6 +40,7 @@ ACCELERATORS = {FAST: "lensfree_accelerate", LIGHT: "lensfree_accelerate_light"}
 UNWRAPPER = "lensfree_unwrap"
 TRUTH = "the truth"
 FRAMES = 4
+QUICK_PX = 96
 COURSE = (10, 20, 50, 100, 153)
 MOST_OFF_UM = 30.0
 """Of the distances that focus starts from."""
@@ -89,7 +90,7 @@ def scenes(weights: Path, frames: int, *, quick: bool) -> dict[str, Any]:
         artefact = model_spec("cells").load()
         cells = CellNetwork(stack.enter_context(open_model(artefact, "onnxruntime", threads=1)), artefact)
         for name in POPULATIONS if chosen else ():
-            shown = [held_out_scene(name, number) for number in range(frames)]
+            shown = [held_out_scene(name, number, _side_px(quick)) for number in range(frames)]
             found[name] = _compared(chosen, shown, name, cells)
     return found
 
@@ -144,7 +145,7 @@ def courses(weights: Path, *, quick: bool) -> dict[str, Any]:
     """Return the reference's errors along its iterations, of the first frame of each set."""
     with ExitStack() as stack:
         unwrapper = _network(weights, UNWRAPPER, NetworkUnwrapper, stack)
-        return {name: _course(held_out_scene(name, 0), unwrapper, quick=quick) for name in POPULATIONS}
+        return {name: _course(held_out_scene(name, 0, _side_px(quick)), unwrapper, quick=quick) for name in POPULATIONS}
 
 
 def _course(scene: LensFreeScene, unwrapper: NetworkUnwrapper | None, *, quick: bool) -> list[dict[str, float]]:
@@ -175,7 +176,7 @@ def distances(frames: int, *, quick: bool) -> dict[str, Any]:
     rows = []
     for name in list(POPULATIONS)[:1] if quick else POPULATIONS:
         for number in range(frames):
-            scene = held_out_scene(name, number)
+            scene = held_out_scene(name, number, _side_px(quick))
             start = float(rng.uniform(-MOST_OFF_UM, MOST_OFF_UM))
             optics = known_optics(scene, scene.z_um + start)
             optics = replace(optics, shifts_um=None)
@@ -189,6 +190,10 @@ def mean_of(values: Iterable[float]) -> float:
     """Return the mean of those values that are numbers; NaN where there are none."""
     known = [value for value in values if np.isfinite(value)]
     return float(np.mean(known)) if known else float("nan")
+
+
+def _side_px(quick: bool) -> int:
+    return QUICK_PX if quick else SIDE_PX
 
 
 def _network(

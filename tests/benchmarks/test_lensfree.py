@@ -66,6 +66,7 @@ def test_what_was_not_measured_is_neither_met_nor_missed(part: Callable[[str], M
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_it_runs(tmp_path: Path) -> None:
     found = tmp_path / "found.json"
     done = subprocess.run(

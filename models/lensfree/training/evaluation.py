@@ -84,7 +84,7 @@ def evaluate(options: EvaluateOptions) -> Mapping[str, JsonValue]:
     return report
 
 
-def held_out_scene(population: str, number: int) -> LensFreeScene:
+def held_out_scene(population: str, number: int, side_px: int = SIDE_PX) -> LensFreeScene:
     """Return a dish and microscope that no training has seen.
 
     Parameters
@@ -93,9 +93,11 @@ def held_out_scene(population: str, number: int) -> LensFreeScene:
         Of `POPULATIONS`.
     number
         From 0; no further than 999.
+    side_px
+        Of the frame.
     """
     seed = SEED + 1_000 * list(POPULATIONS).index(population) + number
-    return LensFreeScene(LensFreeSetup(cells=POPULATIONS[population], seed=seed, shape_px=(SIDE_PX, SIDE_PX)))
+    return LensFreeScene(LensFreeSetup(cells=POPULATIONS[population], seed=seed, shape_px=(side_px, side_px)))
 
 
 def agreement(
@@ -124,7 +126,7 @@ def agreement(
 
 
 def _compare(path: Path, population: str, number: int) -> dict[str, float]:
-    scene = held_out_scene(population, number)
+    scene = held_out_scene(population, number, SIDE_PX)
     light, optics, settings = (
         scene.expose().intensity(),
         known_optics(scene, scene.z_um),
@@ -185,4 +187,4 @@ def _mean(values: list[float]) -> float | None:
     return round(float(np.mean(known)), 4) if known else None
 
 
-__all__ = ["POPULATIONS", "agreement", "evaluate", "held_out_scene", "right_share"]
+__all__ = ["POPULATIONS", "SIDE_PX", "agreement", "evaluate", "held_out_scene", "right_share"]
