@@ -2,7 +2,7 @@
 
 For each measurement: from the moment at which the engine returns until the loop has decided and sent all that follows
 from it. For each action of a rule, a change of the exposure: from then until the camera's driver is called. The rules
-fire at about a quarter of the frames. The parts are
+fire at about a fifth of the frames. The parts are
 
 cells
     sharpness, and cells by the network, on maps of 128² with living cells;
@@ -68,6 +68,17 @@ def configuration() -> dict[str, Any]:
     }
 
 
+def settled(wire: Wire) -> dict[str, Any]:
+    """Return the status once both engines have said their last word of every frame."""
+    deadline = time.monotonic() + 10.0
+    while True:
+        status = wire.ask("status")
+        told = [engine["measured"] + engine["skipped"] for engine in status["engines"].values()]
+        if told == [status["camera"]["frames"]] * 2 or time.monotonic() > deadline:
+            return status
+        time.sleep(0.05)
+
+
 def measure(seconds: float, folder: Path, cells: int | None) -> dict[str, Any]:
     """Stream for a while and return the figures."""
     notes = folder / "notes.npz"
@@ -80,7 +91,7 @@ def measure(seconds: float, folder: Path, cells: int | None) -> dict[str, Any]:
         wire.ask("camera.start")
         time.sleep(seconds)
         wire.ask("camera.stop")
-        status = wire.ask("status")
+        status = settled(wire)
     noted = dict(np.load(notes))
     return {
         "fps": status["camera"]["frames"] / seconds,
