@@ -10,6 +10,8 @@ from _cells_report import SHORT
 from _judged import judged, print_targets, table_of
 from _lensfree_scenes import FAST, LIGHT, REFERENCE, TRUTH, mean_of
 
+from microscoped.models.cells import Quantity
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -92,13 +94,14 @@ def _scenes_table(name: str, rows: Mapping[str, Any]) -> Table:
 
 def _cells_table(name: str, rows: Mapping[str, Any]) -> Table:
     table = table_of(
-        f"{name}: cells that the default network reads in the maps",
-        ("way", "precision", "recall", *(f"R² of {short}" for short in SHORT.values())),
-        "it was trained on images with noise and background, not on reconstructions",
+        f"{name}: cells that networks read in the maps",
+        ("way", "network", "precision", "recall", *(f"R² of {short}" for short in SHORT.values()), "slope of mass"),
+        "cells_b was trained on images with noise and background, cells_lensfree on fast reconstructions",
     )
+    keys = ("precision", "recall", *(quantity.value for quantity in SHORT), f"{Quantity.DRY_MASS.value}_slope")
     for way, row in rows.items():
-        told = row["cells"]
-        table.add_row(way, *(f"{told[key]:.3f}" for key in ("precision", "recall", *(q.value for q in SHORT))))
+        for network, told in row["cells"].items():
+            table.add_row(way, network, *(f"{told[key]:.3f}" for key in keys))
     return table
 
 

@@ -39,6 +39,7 @@ FAST, LIGHT = "10 + network + 10", "10 + light network + 10"
 ACCELERATORS = {FAST: "lensfree_accelerate", LIGHT: "lensfree_accelerate_light"}
 UNWRAPPER = "lensfree_unwrap"
 TRUTH = "the truth"
+CELL_NETWORKS = ("cells_b", "cells_lensfree")
 FRAMES = 4
 QUICK_PX = 96
 COURSE = (10, 20, 50, 100, 153)
@@ -87,8 +88,7 @@ def scenes(weights: Path, frames: int, *, quick: bool) -> dict[str, Any]:
     found: dict[str, Any] = {}
     with ExitStack() as stack:
         chosen, found["absent"] = ways(weights, stack, quick=quick)
-        artefact = model_spec("cells").load()
-        cells = CellNetwork(stack.enter_context(open_model(artefact, "onnxruntime", threads=1)), artefact)
+        cells = [_cell_network(name, stack) for name in CELL_NETWORKS]
         for name in POPULATIONS if chosen else ():
             shown = [held_out_scene(name, number, _side_px(quick)) for number in range(frames)]
             found[name] = _compared(chosen, shown, name, cells)
@@ -96,7 +96,7 @@ def scenes(weights: Path, frames: int, *, quick: bool) -> dict[str, Any]:
 
 
 def _compared(
-    chosen: Sequence[Way], shown: Sequence[LensFreeScene], name: str, cells: CellNetwork
+    chosen: Sequence[Way], shown: Sequence[LensFreeScene], name: str, cells: Sequence[CellNetwork]
 ) -> list[dict[str, Any]]:
     given = [(scene.expose().intensity(), known_optics(scene, scene.z_um), KNOWN) for scene in shown]
     jobs = [Job(way.name, _job(way, given)) for way in chosen]
@@ -115,17 +115,22 @@ def _compared(
 
 
 def _cells(
-    maps: Sequence[NDArray[np.float32]], shown: Sequence[LensFreeScene], network: CellNetwork
-) -> dict[str, float]:
-    """Return what the cells that are read in maps are worth."""
-    pairs = []
-    for opd_nm, scene in zip(maps, shown, strict=True):
-        pitch_um = scene.setup.optics.pitch_um
-        truth = CellTable.of_truths(scene.truths, (opd_nm.shape[0], opd_nm.shape[1]), pitch_um)
-        pairs.append((truth, network.table(opd_nm, pitch_um)))
-    scores = score(pairs)
-    told = {"precision": scores.detection.precision.value, "recall": scores.detection.recall.value}
-    return told | {quantity.value: found.r2.value for quantity, found in scores.quantities.items()}
+    maps: Sequence[NDArray[np.float32]], shown: Sequence[LensFreeScene], networks: Sequence[CellNetwork]
+) -> dict[str, dict[str, float]]:
+    """Return what the cells are worth that each network reads in maps."""
+    told = {}
+    for network in networks:
+        pairs = []
+        for opd_nm, scene in zip(maps, shown, strict=True):
+            pitch_um = scene.setup.optics.pitch_um
+            truth = CellTable.of_truths(scene.truths, (opd_nm.shape[0], opd_nm.shape[1]), pitch_um)
+            pairs.append((truth, network.table(opd_nm, pitch_um)))
+        scores = score(pairs)
+        found = {"precision": scores.detection.precision.value, "recall": scores.detection.recall.value}
+        found |= {quantity.value: figures.r2.value for quantity, figures in scores.quantities.items()}
+        found |= {f"{quantity.value}_slope": figures.slope.value for quantity, figures in scores.quantities.items()}
+        told[network.name] = found
+    return told
 
 
 def _figures(turns: Sequence[Turn], reference: Sequence[Turn], shown: Sequence[LensFreeScene]) -> dict[str, Any]:
@@ -194,6 +199,11 @@ def mean_of(values: Iterable[float]) -> float:
 
 def _side_px(quick: bool) -> int:
     return QUICK_PX if quick else SIDE_PX
+
+
+def _cell_network(name: str, stack: ExitStack) -> CellNetwork:
+    artefact = model_spec("cells").load(name)
+    return CellNetwork(stack.enter_context(open_model(artefact, "onnxruntime", threads=1)), artefact)
 
 
 def _network(
