@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from microscoped.simulators.lensfree import LensFreeScene
 
 REFERENCE, BARE, SHORT = "153 iterations, unwrapped", "153 iterations alone", "20 iterations alone"
-FAST, LIGHT = "10 + network + 10", "10 + light network + 10"
+FAST, LIGHT = "10 + network + 10, unwrapped", "10 + light network + 10, unwrapped"
 ACCELERATORS = {FAST: "lensfree_accelerate", LIGHT: "lensfree_accelerate_light"}
 UNWRAPPER = "lensfree_unwrap"
 TRUTH = "the truth"
@@ -77,7 +77,7 @@ def ways(weights: Path, stack: ExitStack, *, quick: bool) -> tuple[list[Way], li
         if accelerator is None:
             absent.append(artefact)
         else:
-            found.append(Way(name, _accelerated(accelerator)))
+            found.append(Way(name, _accelerated(accelerator, unwrapper)))
     found.append(Way(SHORT, lambda *given: solve(*given, iterations=sum(FAST_ITERATIONS))))
     found.append(Way(BARE, lambda *given: solve(*given, iterations=reference)))
     return found, absent
@@ -220,8 +220,8 @@ def _network(
     return kind(stack.enter_context(open_model(artefact, "onnxruntime", threads=1)), artefact)
 
 
-def _accelerated(accelerator: NetworkAccelerator) -> Callable[..., Reconstruction]:
-    return lambda light, optics, settings: solve_accelerated(light, optics, accelerator, settings)
+def _accelerated(accelerator: NetworkAccelerator, unwrapper: NetworkUnwrapper) -> Callable[..., Reconstruction]:
+    return lambda light, optics, settings: solve_accelerated(light, optics, accelerator, settings, unwrapper=unwrapper)
 
 
 def _job(way: Way, given: Sequence[tuple[Any, InlineOptics, SolveSettings]]) -> Callable[[int], Reconstruction]:

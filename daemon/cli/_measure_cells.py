@@ -141,7 +141,7 @@ def cells(
     ] = None,
     unwrapper: Annotated[
         str | None,
-        typer.Option(help="Where there is no accelerator: a network of lensfree, or none.", show_default="auto"),
+        typer.Option(help="What sets wrapped cells right: a network of lensfree, or none.", show_default="auto"),
     ] = None,
     network: Annotated[
         str,

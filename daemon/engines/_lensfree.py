@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def networks_between(chosen: CellsEngineConfig) -> tuple[Artefact | None, Artefact | None]:
-    """Return the accelerator and the unwrapper that are used; at most one of them.
+    """Return the accelerator and the unwrapper that are used.
 
     Raises
     ------

@@ -81,18 +81,13 @@ class LensFreeOpd:
     accelerator
         Brings the maps of the first half of the iterations near to those of many.
     unwrapper
-        Sets wrapped cells right after 10 and 40 iterations; only without an accelerator, which was trained to do it.
+        Sets wrapped cells right: after 10 and 40 iterations, or, with an accelerator, after the last.
     pixel_um
         Size of a pixel in the specimen, instead of what comes with the frame.
     arrays
         Where it is computed.
     follow
         Hears of every iteration.
-
-    Raises
-    ------
-    SettingsError
-        There are both networks.
     """
 
     kind = "lensfree"
@@ -108,10 +103,6 @@ class LensFreeOpd:
         arrays: ArrayBackend = SCIPY,
         follow: Callable[[Progress], None] | None = None,
     ) -> None:
-        if accelerator is not None and unwrapper is not None:
-            raise SettingsError(
-                f"unwrapper {unwrapper.name}: an accelerator, {accelerator.name}, unwraps by itself; choose one of them"
-            )
         self._optics = optics
         self._settings = settings
         self._accelerator = accelerator
@@ -184,6 +175,7 @@ class LensFreeOpd:
             optics,
             self._accelerator,
             settings,
+            unwrapper=self._unwrapper,
             iterations=halves,
             callback=self._follow,
             arrays=self._arrays,

@@ -53,7 +53,7 @@ def shipped(name: str, among: Sequence[str]) -> Artefact | None:
 
 
 def between_iterations(accelerator: str, unwrapper: str, *, reference: bool) -> tuple[Artefact | None, Artefact | None]:
-    """Return the accelerator and the unwrapper of a reconstruction, at most one of them: an accelerator unwraps, too.
+    """Return the accelerator and the unwrapper of a reconstruction.
 
     Parameters
     ----------
@@ -65,18 +65,13 @@ def between_iterations(accelerator: str, unwrapper: str, *, reference: bool) -> 
     Raises
     ------
     SettingsError
-        Networks were asked for by name that do not go together.
+        The reference was asked for with an accelerator.
     ModelError
         One was asked for by name, and is not there or damaged.
     """
     if reference and accelerator not in (AUTO, NONE):
         raise SettingsError(f"accelerator {accelerator}: the reference reconstruction has none; take it out")
-    if not {accelerator, unwrapper} & {AUTO, NONE}:
-        raise SettingsError(
-            f"unwrapper {unwrapper}: an accelerator, {accelerator}, unwraps by itself; choose one of them"
-        )
-    first = None if reference else shipped(accelerator, ACCELERATORS)
-    return first, None if first is not None else shipped(unwrapper, UNWRAPPERS)
+    return None if reference else shipped(accelerator, ACCELERATORS), shipped(unwrapper, UNWRAPPERS)
 
 
 def open_accelerator(

@@ -195,6 +195,7 @@ def solve_accelerated(
     accelerator: Accelerator,
     settings: SolveSettings | None = None,
     *,
+    unwrapper: Unwrapper | None = None,
     iterations: tuple[int, int] = FAST_ITERATIONS,
     callback: Callable[[Progress], None] | None = None,
     arrays: ArrayBackend = SCIPY,
@@ -207,8 +208,10 @@ def solve_accelerated(
         As in `solve`.
     accelerator
         Called once, with the maps of the padded grid.
+    unwrapper
+        Called with the last maps: what the accelerator has left a wavelength too low, it sets right.
     iterations
-        Before it and after it.
+        Before the accelerator and after it.
 
     Raises
     ------
@@ -220,7 +223,10 @@ def solve_accelerated(
         _check_count("iterations", count)
     run, state = _begin(frames, optics, settings, None, callback, arrays)
     state = run.through(run.iterate(state, iterations[0]), accelerator, "accelerator")
-    return run.finish(run.iterate(state, iterations[1]))
+    state = run.iterate(state, iterations[1])
+    if unwrapper is not None:
+        state = run.through(state, unwrapper, "unwrapper")
+    return run.finish(state)
 
 
 def _begin(

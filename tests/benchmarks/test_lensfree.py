@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 pytest.importorskip("torch", reason="its scenes need the extra 'train'")
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-REFERENCE, FAST, LIGHT = "153 iterations, unwrapped", "10 + network + 10", "10 + light network + 10"
+REFERENCE, FAST, LIGHT = (
+    "153 iterations, unwrapped",
+    "10 + network + 10, unwrapped",
+    "10 + light network + 10, unwrapped",
+)
 
 
 @pytest.fixture

@@ -211,12 +211,6 @@ BAD = {
         6,
         ["engines.cells.lensfree.accelerator", "method reference"],
     ),
-    "two networks between the iterations": (
-        "engines:\n  cells:\n    source: lensfree\n    lensfree:\n      accelerator: lensfree_accelerate\n"
-        "      unwrapper: lensfree_unwrap",
-        6,
-        ["engines.cells.lensfree.unwrapper", "one of the two"],
-    ),
     "a source of cells that does not exist": (
         "engines:\n  cells:\n    source: brightfield",
         3,

@@ -31,6 +31,14 @@ FRAME = np.arange(24, dtype=np.uint16).reshape(2, 4, 3)
 WAIT_S = 30.0
 
 
+@pytest.fixture(scope="module", autouse=True)
+def importable() -> Iterator[None]:
+    """A spawned process finds ``tests`` where this one's path leads."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(REPOSITORY))
+        yield
+
+
 @pytest.fixture(scope="module")
 def apart() -> Iterator[ProcessEngine]:
     engine = ProcessEngine("cells", 1, build)

@@ -51,7 +51,7 @@ def evaluate(options: EvaluateOptions) -> Mapping[str, JsonValue]:
     """Score an artefact; see `microscoped.models.training.Training`.
 
     A network that unwraps is scored by the reference reconstruction with and without it; one that accelerates by the
-    fast reconstruction against the reference, which has the unwrapper ``lensfree_unwrap.onnx`` if that lies beside the
+    fast reconstruction against the reference, both with the unwrapper ``lensfree_unwrap.onnx`` if that lies beside the
     artefact. Every run is added to ``evaluations.jsonl`` in the folder.
 
     Returns
@@ -149,7 +149,8 @@ def _compare(path: Path, population: str, number: int) -> dict[str, float]:
                 unwrapper = NetworkUnwrapper(stack.enter_context(open_model(other, "onnxruntime", threads=1)), other)
             first = solve(light, optics, settings, iterations=REFERENCE_ITERATIONS, unwrapper=unwrapper)
             middle = time.process_time()
-            second = solve_accelerated(light, optics, NetworkAccelerator(model, artefact), settings)
+            accelerator = NetworkAccelerator(model, artefact)
+            second = solve_accelerated(light, optics, accelerator, settings, unwrapper=unwrapper)
         end = time.process_time()
     turn_nm = 1e3 * optics.reference_um
     before, after = (agreement(one.opd_nm, first.opd_nm, scene.opd_nm, turn_nm) for one in (first, second))

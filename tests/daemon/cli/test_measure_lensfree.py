@@ -82,7 +82,7 @@ def test_a_network_that_lies_there_is_used(
     found = document(run(*words))["source"]
     assert (found["accelerator"], found["unwrapper"], found["iterations"]) == (
         "lensfree_accelerate_light",
-        None,
+        "lensfree_unwrap",
         [2, 2],
     )
     found = document(run(*words, "--reconstruction", "reference"))["source"]

@@ -185,9 +185,13 @@ def test_impossible_settings_are_refused(values: dict[str, Any], words: str) -> 
         LensFreeSettings(**values)
 
 
-def test_two_networks_are_refused(tmp_path: Path) -> None:
+def test_an_unwrapper_has_the_last_word_on_an_accelerated_map(tmp_path: Path) -> None:
     pytest.importorskip("onnx")
     accelerator = open_accelerator(write_network(tmp_path, "lensfree_accelerate", "accelerate"), "onnxruntime")
-    unwrapper = open_unwrapper(write_network(tmp_path, "lensfree_unwrap", "unwrap"), "onnxruntime")
-    with pytest.raises(SettingsError, match="unwrapper lensfree_unwrap: an accelerator"):
-        source(accelerator=accelerator, unwrapper=unwrapper)
+    unwrapper = open_unwrapper(write_network(tmp_path, "lensfree_unwrap", "unwrap", factor=2.0), "onnxruntime")
+    plain = source(6, accelerator=accelerator).read(frame(), PITCH_UM)
+    reading = source(6, accelerator=accelerator, unwrapper=unwrapper)
+    found = reading.read(frame(), PITCH_UM)
+    reading.close()
+    assert (found.made["accelerator"], found.made["unwrapper"]) == ("lensfree_accelerate", "lensfree_unwrap")
+    np.testing.assert_allclose(found.opd_nm, 2.0 * plain.opd_nm, atol=0.05 * float(plain.opd_nm.max()))
