@@ -96,7 +96,7 @@ def _cells_table(name: str, rows: Mapping[str, Any]) -> Table:
     table = table_of(
         f"{name}: cells that networks read in the maps",
         ("way", "network", "precision", "recall", *(f"R² of {short}" for short in SHORT.values()), "slope of mass"),
-        "cells_b was trained on images with noise and background, cells_lensfree on fast reconstructions",
+        "cells_b was trained on images with noise and background, cells_a on clean ones",
     )
     keys = ("precision", "recall", *(quantity.value for quantity in SHORT), f"{Quantity.DRY_MASS.value}_slope")
     for way, row in rows.items():

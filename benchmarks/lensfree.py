@@ -6,8 +6,7 @@ Rows (choose with ``--rows``):
   and a wide population in which round cells exceed half a wavelength. On each frame by turns: the reference, 153
   iterations with its unwrapping network; the same without it; 10 iterations, the paper's network of 16 features, 10
   more, and the unwrapping network; the same with the lighter network; and 20 iterations without a network. Distance and
-  colour shifts are known. In all maps, and in the true ones, the default network of cells measures the cells, and the
-  one for reconstructions.
+  colour shifts are known. In all maps, and in the true ones, networks measure the cells.
 - *course*: the reference's error against the truth after 10, 20, 50, 100 and 153 iterations, of the first frame of each
   set.
 - *focus*: how far the distance found is from the true one, the start being up to 30 µm off.

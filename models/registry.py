@@ -122,7 +122,7 @@ MODELS: Mapping[str, ModelSpec] = {
                 "Reads from an image of the optical path difference where every cell is, its dry mass, area, greatest"
                 " path difference and length (after Allier, Frontiers in Physics 2022)."
             ),
-            artefacts=("cells_b", "cells_a", "cells_lensfree", "cells_reference"),
+            artefacts=("cells_b", "cells_a", "cells_reference"),
             training="microscoped.models.cells.training",
         ),
         ModelSpec(

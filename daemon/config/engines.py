@@ -140,8 +140,8 @@ class CellsEngineConfig(Section):
     lensfree
         Of lens-free frames: the microscope, and how they are read.
     network
-        ``cells_b`` is trained on noisy images with an uneven background, ``cells_a`` on clean ones, ``cells_lensfree``
-        on fast lens-free reconstructions; ``none``: threshold and watershed.
+        ``cells_b`` is trained on noisy images with an uneven background, ``cells_a`` on clean ones; ``none``: threshold
+        and watershed.
     backend
         What runs the network (see ``docs/engines.md``).
     every
@@ -164,7 +164,7 @@ class CellsEngineConfig(Section):
     pixel_size_um: Positive | None = None
     distance_um: float | None = None
     lensfree: LensFreeReadingConfig = LensFreeReadingConfig()
-    network: Literal["cells_b", "cells_a", "cells_lensfree", "none"] = "cells_b"
+    network: Literal["cells_b", "cells_a", "none"] = "cells_b"
     backend: Literal["auto", "onnxruntime", "tensorrt_rtx", "tensorrt", "openvino"] = "onnxruntime"
     every: Annotated[int, Field(ge=1, le=100_000)] = 1
     least_opd_nm: Annotated[float, Field(ge=0)] = 0.0

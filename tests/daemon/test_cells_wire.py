@@ -176,7 +176,7 @@ def test_of_a_stream_every_so_manieth_frame_is_measured_and_each_single_one(star
             assert any(one.frame == snapped for one in heard)
 
 
-@pytest.mark.parametrize("network", ["cells_b", "cells_a", "cells_lensfree"])
+@pytest.mark.parametrize("network", ["cells_b", "cells_a"])
 @pytest.mark.skipif(not NETWORK, reason="the networks of cells are not among the weights")
 def test_the_shipped_networks_measure_with_intervals(start: Callable[..., Rig], network: str) -> None:
     rig = start(configured({"network": network}, {"shape_px": [257, 301]}))

@@ -84,7 +84,7 @@ VARIANTS = {
         "dry mass and area in clean images, the paper's network", "clean", _flat(Quantity.DRY_MASS, Quantity.AREA)
     ),
 }
-"""The last two are there to be compared, the others are shipped."""
+"""``a``, ``b`` and ``reference`` are shipped; the others are there to be compared."""
 
 
 def train(options: TrainOptions) -> Path:

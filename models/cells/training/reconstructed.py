@@ -16,7 +16,7 @@ import numpy as np
 
 from microscoped.models.cells.measures import CellTable
 from microscoped.models.cells.quantities import Quantity
-from microscoped.models.lensfree import NetworkAccelerator, SolveSettings, solve_accelerated
+from microscoped.models.lensfree import NetworkAccelerator, NetworkUnwrapper, SolveSettings, solve_accelerated
 from microscoped.models.lensfree.training.pairs import PairRecipe, believed_um, draw_scene, known_optics
 from microscoped.models.registry import model_spec
 from microscoped.models.runtimes import open_model
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from microscoped.models.training import Progress
 
+NETWORKS: Final = ("lensfree_accelerate_light", "lensfree_unwrap")
 SIDE_PX: Final = 512
 SETTINGS: Final = SolveSettings(focus_range_um=0.0)
 
@@ -49,26 +50,32 @@ def reconstructed_images(
     progress
         Told after every image.
     """
-    artefact = model_spec("lensfree").load()
+    accelerating, unwrapping = (model_spec("lensfree").load(name) for name in NETWORKS)
     recipe = PairRecipe(side_px=SIDE_PX, seed=seed)
-    told = asdict(recipe) | {"network": artefact.sidecar.sha256, "settings": asdict(SETTINGS)}
+    networks = [one.sidecar.sha256 for one in (accelerating, unwrapping)]
+    told = asdict(recipe) | {"networks": networks, "settings": asdict(SETTINGS)}
     place = folder / f"reconstructed-{hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]}"
     place.mkdir(parents=True, exist_ok=True)
     wanted = list(indices)
-    with open_model(artefact, "onnxruntime", threads=1) as model:
-        network = NetworkAccelerator(model, artefact)
+    with (
+        open_model(accelerating, "onnxruntime", threads=1) as first,
+        open_model(unwrapping, "onnxruntime", threads=1) as last,
+    ):
+        accelerator, unwrapper = NetworkAccelerator(first, accelerating), NetworkUnwrapper(last, unwrapping)
         for done, index in enumerate(wanted, 1):
             path = place / f"{index:06d}.npz"
             if not path.exists():
-                _make(recipe, index, network, path)
+                _make(recipe, index, accelerator, unwrapper, path)
             yield _read(path)
             progress.update(done, len(wanted))
 
 
-def _make(recipe: PairRecipe, index: int, network: NetworkAccelerator, path: Path) -> None:
+def _make(
+    recipe: PairRecipe, index: int, accelerator: NetworkAccelerator, unwrapper: NetworkUnwrapper, path: Path
+) -> None:
     scene = draw_scene(recipe, index)
     optics = known_optics(scene, believed_um(recipe, index, scene))
-    found = solve_accelerated(scene.expose().intensity(), optics, network, SETTINGS)
+    found = solve_accelerated(scene.expose().intensity(), optics, accelerator, SETTINGS, unwrapper=unwrapper)
     truth = CellTable.of_truths(scene.truths, (SIDE_PX, SIDE_PX), optics.pitch_um)
     part = path.with_suffix(f".{os.getpid()}.part")
     with part.open("wb") as file:
