@@ -43,6 +43,7 @@ CONFIG: dict[str, Any] = {
         "kind": "opd",
         "shape_px": [256, 256],
         "density_per_mm2": 255,
+        "illumination_na": 0.3,
         "speed_um_per_h": 600,
         "growth_per_h": 3.5,
         "seed": 3,
