@@ -288,6 +288,29 @@ def to_onnx(
         return path.read_bytes()
 
 
+def read_checkpoint(path: Path, model: str, key: str) -> dict[str, Any]:
+    """Return what a checkpoint holds.
+
+    Parameters
+    ----------
+    path
+        Of the checkpoint.
+    model
+        Whose it must be.
+    key
+        What the architecture of this model alone has.
+
+    Raises
+    ------
+    ValueError
+        It is of another model, or none.
+    """
+    data: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    if not {"architecture", "recipe", "draws", "average"} <= set(data) or key not in data["architecture"]:
+        raise ValueError(f"{path}: is not a checkpoint of {model}; train one with `microscoped models train {model}`")
+    return data
+
+
 def training_facts(checkpoint: Path, data: Mapping[str, Any], network: nn.Module) -> dict[str, Any]:
     """Return what a sidecar says of the training.
 
@@ -318,6 +341,7 @@ __all__ = [
     "Recipe",
     "device_of",
     "estimate_loss",
+    "read_checkpoint",
     "to_onnx",
     "training_facts",
 ]

@@ -31,9 +31,7 @@ def load_checkpoint(path: Path) -> tuple[nn.Module, Architecture, dict[str, Any]
     ValueError
         It is not a checkpoint of this model.
     """
-    data: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    if not {"architecture", "recipe", "draws", "average"} <= set(data) or "quantities" not in data["architecture"]:
-        raise ValueError(f"{path}: is not a checkpoint of cells; train one with `microscoped models train cells`")
+    data = learning.read_checkpoint(path, "cells", "quantities")
     told = data["architecture"]
     architecture = Architecture(**{**told, "quantities": tuple(told["quantities"]), "maps": tuple(told["maps"])})
     network = make(architecture)

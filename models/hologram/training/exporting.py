@@ -60,9 +60,7 @@ def load_checkpoint(path: Path) -> tuple[DistanceNet, dict[str, Any]]:
     ValueError
         It is not a checkpoint of this model.
     """
-    data: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    if not {"architecture", "recipe", "draws", "average"} <= set(data) or "reads" not in data["architecture"]:
-        raise ValueError(f"{path}: is not a checkpoint of hologram; train one with `microscoped models train hologram`")
+    data = learning.read_checkpoint(path, "hologram", "reads")
     network = DistanceNet(Architecture(**data["architecture"]))
     network.load_state_dict(data["average"])
     return network.eval(), data

@@ -36,9 +36,7 @@ def load_checkpoint(path: Path) -> tuple[ChangeNet, dict[str, Any]]:
     ValueError
         It is not a checkpoint of this model.
     """
-    data: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    if not {"architecture", "recipe", "draws", "average"} <= set(data) or "features" not in data["architecture"]:
-        raise ValueError(f"{path}: is not a checkpoint of lensfree; train one of its variants first")
+    data = learning.read_checkpoint(path, "lensfree", "features")
     network = ChangeNet(Architecture(**data["architecture"]))
     network.load_state_dict(data["average"])
     return network.eval(), data
