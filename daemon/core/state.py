@@ -337,7 +337,7 @@ class FrameWait:
     reply: ReplyTo
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class State:
     """Everything.
 
@@ -378,6 +378,20 @@ class State:
     recording: RecordingView | None = None
     acquisition: AcquisitionView | None = None
     rules: RulesView = field(default_factory=RulesView)
+
+    def changed(self, changes: Mapping[str, Any]) -> State:
+        """Return this with other values of some fields: as `dataclasses.replace`, at a tenth of its time.
+
+        Raises
+        ------
+        TypeError
+            There is no such field.
+        """
+        if not changes.keys() <= self.__dict__.keys():
+            raise TypeError(f"the state has no field {', '.join(sorted(changes.keys() - self.__dict__.keys()))}")
+        new = object.__new__(State)
+        new.__dict__.update(self.__dict__, **changes)
+        return new
 
     def frame(self, frame: str) -> FrameData | None:
         """The header of a frame that is still kept."""

@@ -75,9 +75,9 @@ class Turn:
         self.now = now
         self.effects: list[Effect] = []
 
-    def set(self, **changes: Any) -> None:  # noqa: ANN401 - the fields of State, checked by replace
+    def set(self, **changes: Any) -> None:  # noqa: ANN401 - the fields of State, checked there
         """Replace fields of the state."""
-        self.state = replace(self.state, **changes)
+        self.state = self.state.changed(changes)
 
     def do(self, effect: Effect) -> None:
         """Add an effect."""

@@ -26,6 +26,7 @@ from microscoped.daemon.rules.state import (
     RulesState,
     RuleView,
     Said,
+    TimePassed,
 )
 
 if TYPE_CHECKING:
@@ -79,7 +80,10 @@ def adopt(program: Program, state: RulesState, now_ns: int) -> RulesState:
 def step(
     program: Program, state: RulesState, heard: RulesInput, now_ns: int
 ) -> tuple[RulesState, tuple[Decision, ...]]:
-    """Hear something, and look at all rules.
+    """Hear something, and look at the rules that it may concern.
+
+    All of them where something was measured or it is time; where an action ended or light was given, only those that
+    wait for leave to act.
 
     Parameters
     ----------
@@ -109,8 +113,14 @@ def step(
             state = replace(state, light=Numbers(slots))
     turn = _Turn(program, state, now_ns)
     for rule in program.rules:
-        turn.look_at(rule)
+        if isinstance(heard, Measurement | TimePassed) or _waits(rule, state.rules[rule.name]):
+            turn.look_at(rule)
     return replace(state, rules=turn.views, decided=turn.decided), tuple(turn.decisions)
+
+
+def _waits(rule: CompiledRule, view: RuleView) -> bool:
+    """Whether a rule would act if it were allowed to."""
+    return view.phase is Phase.DUE or (view.phase is Phase.ACTIVE and rule.rule.repeat)
 
 
 def next_wake_ns(program: Program, state: RulesState) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from microscoped.daemon.core.arbiter import Claim, Rank
@@ -12,7 +12,7 @@ from microscoped.daemon.core.handlers import acquire, camera, focus, lease, reco
 from microscoped.daemon.core.inputs import Peer
 from microscoped.daemon.core.modes import TABLE
 from microscoped.daemon.core.state import MoveWork
-from microscoped.daemon.core.turn import Ask
+from microscoped.daemon.core.turn import Ask, plain
 from microscoped.daemon.core.views import Acting, ReplyTo
 from microscoped.daemon.protocol import ErrorBody, ErrorCode, OpClass, RefusedError
 from microscoped.daemon.protocol.events import CauseData, DecisionData, FrameData, decision_topic
@@ -256,7 +256,7 @@ def _decided(turn: Turn, decision: Decision) -> list[RulesInput]:
         number=decision.number,
         kind=decision.kind.value,
         why=decision.why,
-        values=[CauseData(**{**asdict(cause), "rows": list(cause.rows)}) for cause in decision.causes],
+        values=[CauseData(**plain(cause)) for cause in decision.causes],
         action=None if action is None else action.model_dump(mode="json", exclude_none=True),
         by=decision.by,
         retry_ns=decision.retry_ns,
