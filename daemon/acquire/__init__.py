@@ -24,8 +24,8 @@ from microscoped.daemon.acquire.focus import Focus, FocusDesk, FocusFailure, Foc
 from microscoped.daemon.acquire.instrument import Estimate, Instrument, Limits
 from microscoped.daemon.acquire.light import LightAllowance, LightBudget
 from microscoped.daemon.acquire.progress import AcquireOutcome, FocusReport, Progress
-from microscoped.daemon.acquire.runner import Acquisition
-from microscoped.daemon.acquire.sequence import Plan, read_events, read_sequence
+from microscoped.daemon.acquire.runner import Acquisition, Injected
+from microscoped.daemon.acquire.sequence import Plan, around, read_events, read_sequence
 from microscoped.daemon.acquire.sink import CountingSink, EventRecord, Exposure, FrameRecord, FrameSink, SkipRecord
 from microscoped.daemon.acquire.steps import Deadlines, Hardware, HardwareSteps
 
@@ -52,6 +52,7 @@ __all__ = [
     "FramesMissingError",
     "Hardware",
     "HardwareSteps",
+    "Injected",
     "InjectionRefusedError",
     "Instrument",
     "LightAllowance",
@@ -68,6 +69,7 @@ __all__ = [
     "StaleFrameError",
     "StepCancelledError",
     "StepTimeoutError",
+    "around",
     "read_events",
     "read_sequence",
 ]

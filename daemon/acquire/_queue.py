@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from microscoped.drivers.protocols import Clock
 
 After: TypeAlias = Literal["now", "end"]
+PLAN = "plan"
+"""The batch of events that were not injected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ class EventQueue(Iterator[useq.MDAEvent]):
         self._open = hold_open
         self._wake = threading.Condition()
         self._urgent: deque[_Batch] = deque()
-        self._batches: deque[_Batch] = deque([_Batch("plan", iter(plan))])
+        self._batches: deque[_Batch] = deque([_Batch(PLAN, iter(plan))])
         self._injected_waiting = 0
         self._paused_ns: int | None = None
         self._hold: Callable[[], None] = lambda: None
@@ -207,7 +209,7 @@ class EventQueue(Iterator[useq.MDAEvent]):
         if event is None:
             raise StopIteration
         batch.pop()
-        if batch.name != "plan":
+        if batch.name != PLAN:
             self._injected_waiting -= 1
         planned_s = event.min_start_time
         # A copy of its own: the runner writes into the metadata of what it is given.
@@ -218,4 +220,4 @@ class EventQueue(Iterator[useq.MDAEvent]):
         return due
 
 
-__all__ = ["After", "Due", "EventQueue"]
+__all__ = ["PLAN", "After", "Due", "EventQueue"]

@@ -14,6 +14,7 @@ import useq
 from pymmcore_plus.mda import SkipEvent
 
 from microscoped.daemon.acquire._answers import Ids
+from microscoped.daemon.acquire._queue import PLAN
 from microscoped.daemon.acquire.errors import FocusFailedError
 from microscoped.daemon.acquire.focus import FocusFailure, FocusOutcome, FocusRequest
 from microscoped.daemon.acquire.progress import FocusReport
@@ -55,6 +56,14 @@ class EngineSettings:
 
 _Position: TypeAlias = tuple[str, int | None]
 """Batch and position number."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stages:
+    """Where the stages were: read back, ``None`` where that is not known."""
+
+    xy_um: tuple[float, float] | None
+    z_um: float | None
 
 
 class PlanEngine:
@@ -101,6 +110,8 @@ class PlanEngine:
         self.exposing: Exposure | None = None
         self._z_target_um: float | None = None
         self._xy_target_um: tuple[float, float] | None = None
+        self._batch = PLAN
+        self._left: _Stages | None = None  # where the plan was when an injection came
 
     def start_at(self, z_um: float, xy_um: tuple[float, float] | None) -> None:
         """Say where the stages are before the first event."""
@@ -128,15 +139,21 @@ class PlanEngine:
         image = isinstance(event.action, useq.AcquireImage)
         current = self._queue.current
         self._tally.begin(record, current.late_s if current else 0.0, image=image)
+        self._enter_batch(record.batch)
         why = self._unfocused.get(self._position(event))
         if image and why and self._settings.on_focus_failure is FocusFailure.SKIP:
             self._sink.skip(SkipRecord(record, why))
             self._tally.skip(why)
             raise SkipEvent(1, why)
-        self._go_xy(event)
+        back = self._left if record.batch == PLAN else None
+        self._go_xy(event, back)
         self._set_light(event)
         if record.z_um is not None:
             self._go_z(record.z_um)
+        elif back is not None and back.z_um is not None and back.z_um != self.z_um:
+            self._go_z(back.z_um)
+        if record.batch == PLAN:
+            self._left = None
 
     def exec_event(self, event: useq.MDAEvent) -> Iterator[tuple[Pixels, useq.MDAEvent, FrameMetaV1]]:
         """Take the frame, hand it to the sink, and yield it; or focus, and yield nothing.
@@ -173,10 +190,19 @@ class PlanEngine:
 
     # --- steps --------------------------------------------------------------------------------------------------
 
-    def _go_xy(self, event: useq.MDAEvent) -> None:
-        if event.x_pos is None and event.y_pos is None:
+    def _enter_batch(self, batch: str) -> None:
+        """Note where the plan is when an injection begins."""
+        if batch != self._batch:
+            if self._batch == PLAN:
+                self._left = _Stages(self.xy_um, self.z_um)
+            self._batch = batch
+
+    def _go_xy(self, event: useq.MDAEvent, back: _Stages | None) -> None:
+        """Go where an event wants to be; `back` to where the plan was, as far as it names no place."""
+        away = back is not None and back.xy_um is not None and back.xy_um != self.xy_um
+        if event.x_pos is None and event.y_pos is None and not away:
             return
-        here = self._xy_target_um or self.xy_um or (0.0, 0.0)
+        here = (back.xy_um if back is not None and away else None) or self._xy_target_um or self.xy_um or (0.0, 0.0)
         target = (
             here[0] if event.x_pos is None else float(event.x_pos),
             here[1] if event.y_pos is None else float(event.y_pos),
@@ -245,7 +271,7 @@ class PlanEngine:
     def _position(self, event: useq.MDAEvent) -> _Position:
         """Which position an event belongs to: each batch has its own."""
         current = self._queue.current
-        return (current.batch if current else "plan", event.index.get("p"))
+        return (current.batch if current else PLAN, event.index.get("p"))
 
     def _record(self, event: useq.MDAEvent) -> EventRecord:
         """What is wanted, with the correction that focusing found for this position."""
@@ -255,7 +281,7 @@ class PlanEngine:
             z_um = float(z_um) + self._corrections_um.get(self._position(event), 0.0)
         channel = event.channel
         return EventRecord(
-            batch=current.batch if current else "plan",
+            batch=current.batch if current else PLAN,
             index={str(axis): int(number) for axis, number in event.index.items()},
             channel=None if channel is None else (channel.group, channel.config),
             position=event.pos_name or "",
@@ -314,7 +340,7 @@ def _frame(exposure: Exposure, stamped: StampedFrame) -> FrameRecord:
 def _place(record: EventRecord) -> str:
     """An event in words."""
     index = ", ".join(f"{axis} {number}" for axis, number in record.index.items())
-    return f"event ({index})" if record.batch == "plan" else f"event ({index}) of {record.batch}"
+    return f"event ({index})" if record.batch == PLAN else f"event ({index}) of {record.batch}"
 
 
 __all__ = ["EngineSettings", "PlanEngine"]

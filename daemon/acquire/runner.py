@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 import traceback
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pymmcore_plus.mda import MDARunner
@@ -28,12 +29,21 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from microscoped.daemon.acquire.focus import Focus
+    from microscoped.daemon.acquire.instrument import Instrument, Limits
     from microscoped.daemon.acquire.light import LightBudget
     from microscoped.daemon.acquire.sink import EndState, Exposure, FrameSink
     from microscoped.daemon.acquire.steps import HardwareSteps
     from microscoped.drivers.protocols import Clock
 
 log = logging.getLogger("microscoped.acquire")
+
+
+@dataclass(frozen=True, slots=True)
+class Injected:
+    """What was added to an acquisition: the name of the batch, and how many frames it has."""
+
+    batch: str
+    frames: int
 
 
 class Acquisition:
@@ -120,6 +130,16 @@ class Acquisition:
         return self._engine.exposing if self._steps.owns(command) else None
 
     @property
+    def instrument(self) -> Instrument:
+        """The microscope as it was when the plan was read."""
+        return self._plan.instrument
+
+    @property
+    def limits(self) -> Limits:
+        """What it may be."""
+        return self._plan.limits
+
+    @property
     def outcome(self) -> AcquireOutcome | None:
         """How it ended; ``None`` while it runs."""
         return self._outcome
@@ -156,8 +176,12 @@ class Acquisition:
         """End after what waits now; for an acquisition that is held open."""
         self._queue.finish()
 
-    def inject(self, events: Sequence[Mapping[str, JsonValue]] | Plan, after: After = "end") -> str:
-        """Add events while it runs; return the name of the batch, which their records bear.
+    def inject(
+        self, events: Sequence[Mapping[str, JsonValue]] | Plan, after: After = "end", name: str | None = None
+    ) -> Injected:
+        """Add events while it runs.
+
+        The plan goes on where it was: an event of it that names no place is taken where its last one was.
 
         Parameters
         ----------
@@ -166,13 +190,21 @@ class Acquisition:
             ``min_start_time`` counts from the first of them.
         after
             ``now``: before all that waits, right after the event under way. ``end``: after all else.
+        name
+            Of the batch, unique within the acquisition; without it, one is made up.
+
+        Returns
+        -------
+        injected
+            The batch, which the records of its frames bear.
 
         Raises
         ------
         SequenceInvalidError
             An event is not valid; none was taken.
         InjectionRefusedError
-            It has ended, too many wait, or the light left does not suffice for them; none was taken.
+            It has ended, too many wait, the light left does not suffice for them, or they would change the light of a
+            plan without channels; none was taken.
         """
         if self._outcome is not None or self._cancelled is not None:
             raise InjectionRefusedError("the acquisition has ended; begin another one")
@@ -182,15 +214,21 @@ class Acquisition:
             if not isinstance(events, Plan)
             else tuple(events.events())
         )
+        channel = next((event.channel for event in checked if event.channel is not None), None)
+        if channel is not None and not plan.has_channels:
+            raise InjectionRefusedError(
+                f"the plan leaves the light as it is, so it could not come back after the channel {channel.config}; "
+                "give the plan channels, or leave them out here"
+            )
         frames, light_ms = plan.cost(checked)
         if light_ms > self._light.left_ms + 1e-9:
             raise InjectionRefusedError(
                 f"{frames} injected frames need {light_ms:g} ms of light, and {self._light.left_ms:g} ms are left; "
                 "inject fewer or shorter exposures, or grant more light"
             )
-        name = self._injections()
-        self._queue.inject(name, checked, after, accepted=lambda: self._tally.expect(frames))
-        return name
+        batch = name or self._injections()
+        self._queue.inject(batch, checked, after, accepted=lambda: self._tally.expect(frames))
+        return Injected(batch, frames)
 
     def join(self, timeout_s: float) -> bool:
         """Wait for its end; return whether it has ended."""
@@ -256,4 +294,4 @@ class Acquisition:
         return AcquireOutcome(state, reason, code, self._tally.now(), self._engine.z_um, self._engine.xy_um)
 
 
-__all__ = ["Acquisition"]
+__all__ = ["Acquisition", "Injected"]

@@ -104,6 +104,24 @@ def read_sequence(content: str | Mapping[str, Any], instrument: Instrument, limi
     return Plan(fields, instrument, limits, cost)
 
 
+def around(sequence: Mapping[str, Any], name: str, xy_um: tuple[float, float] | None, z_um: float) -> Mapping[str, Any]:
+    """Return a sequence as plain data at a place; one that has positions of its own stays as it is.
+
+    Parameters
+    ----------
+    sequence
+        As for `read_sequence`.
+    name, xy_um, z_um
+        Of the position; ``None`` where there is no stage in the plane.
+    """
+    if sequence.get("stage_positions"):
+        return sequence
+    position: dict[str, Any] = {"name": name, "z": z_um}
+    if xy_um is not None:
+        position |= {"x": xy_um[0], "y": xy_um[1]}
+    return {**sequence, "stage_positions": [position]}
+
+
 def read_events(
     content: object,
     instrument: Instrument,
@@ -300,4 +318,4 @@ def _event(content: object, place: str, reader: FieldReader) -> useq.MDAEvent | 
     return event
 
 
-__all__ = ["Plan", "read_events", "read_sequence"]
+__all__ = ["Plan", "around", "read_events", "read_sequence"]

@@ -233,6 +233,31 @@ class InjectEvents:
 
 
 @dataclass(frozen=True, slots=True)
+class InjectSequence:
+    """Add a sequence to an acquisition, for now; `InjectionEnded` follows.
+
+    Parameters
+    ----------
+    request
+        Returned with the answer, and the name of the batch.
+    task
+        The acquisition.
+    sequence, light_ms
+        An MDASequence as plain data; what it may give, ``None`` without a bound of its own.
+    name, xy_um, z_um
+        Where, unless it has positions of its own: the position's name and place, ``None`` without a stage in the plane.
+    """
+
+    request: str
+    task: str
+    sequence: Mapping[str, JsonValue]
+    light_ms: float | None
+    name: str
+    xy_um: tuple[float, float] | None
+    z_um: float
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerFocus:
     """Tell an acquisition what became of the focus that it wanted.
 
@@ -295,6 +320,7 @@ Effect: TypeAlias = (
     | StartAcquisition
     | SteerAcquisition
     | InjectEvents
+    | InjectSequence
     | AnswerFocus
     | CancelAcquisition
     | CloseHardware
@@ -314,6 +340,7 @@ __all__ = [
     "Forget",
     "HaltStage",
     "InjectEvents",
+    "InjectSequence",
     "Measure",
     "Offer",
     "Publish",

@@ -335,11 +335,12 @@ class AcquisitionEnded:
 
 @dataclass(frozen=True, slots=True)
 class InjectionEnded:
-    """Events were added to an acquisition under the name of a batch; or an error says why not."""
+    """Events were added to an acquisition under the name of a batch, with so many frames; or an error says why not."""
 
     request: str
     batch: str | None = None
     error: ErrorBody | None = None
+    frames: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,8 +76,10 @@ def step(state: State, heard: Input, now: Now) -> tuple[State, tuple[Effect, ...
             acquire.checked(turn, heard)
         case heard_of.InjectionEnded():
             acquire.injected(turn, heard)
+            rules.injected(turn, heard)
         case heard_of.AcquisitionProgressed():
             acquire.progressed(turn, heard)
+            rules.frames_skipped(turn, heard)
         case heard_of.FocusWanted():
             acquire.focus_wanted(turn, heard)
         case heard_of.AcquisitionEnded():

@@ -157,7 +157,11 @@ class Acting:
     number, rule
         Of the decision, and which rule.
     task
-        The task that it is; ``None``: a change of the camera, which goes on until the rule is released.
+        The task that it is, or that its frames are a part of; ``None``: a change of the camera, which goes on until the
+        rule is released.
+    batch, frames_left, accepted
+        Of what it has injected into the acquisition `task`: its name; how many of its frames are to come, less than 0
+        where some came before it was `accepted`, when their number is told.
     dose_ms, most_ms
         Light that it has given, and most that it may give; ``None`` where that is not bounded.
     before_ms, before_fps, command
@@ -168,6 +172,9 @@ class Acting:
     number: int
     rule: str
     task: str | None = None
+    batch: str | None = None
+    frames_left: int = 0
+    accepted: bool = False
     dose_ms: float = 0.0
     most_ms: float | None = None
     before_ms: float | None = None

@@ -341,9 +341,12 @@ class AcquireInjectResult(Message):
     ----------
     batch
         The name that their frames bear.
+    frames
+        How many there are.
     """
 
     batch: str
+    frames: int
 
 
 class RecordResult(Message):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from microscoped.daemon.core import Now, State, step
@@ -141,7 +141,7 @@ def _begin(header: Header, state: State | None) -> tuple[State | None, Differenc
     replayed = decode_state(parse_json(b"".join(encode_state(state))))
     if replayed == recorded:
         return state, None
-    names = [name for name in recorded.__slots__ if getattr(recorded, name) != getattr(replayed, name)]
+    names = [one.name for one in fields(recorded) if getattr(recorded, one.name) != getattr(replayed, one.name)]
     was, found = ({name: getattr(one, name) for name in names} for one in (recorded, replayed))
     return state, Difference(header.first, "header", "state", _short(to_json(was)), _short(to_json(found)))
 

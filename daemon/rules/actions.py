@@ -117,20 +117,17 @@ class RecordAction(Message):
     recording: Literal["start", "stop"]
 
 
-class AcquireAction(_Exposing):
-    """An acquisition: a z-stack, a burst, channels, positions.
+class _Sequencing(_Exposing):
+    """An action that takes images by a plan.
 
     Parameters
     ----------
-    do
-        Which action.
     sequence
         An MDASequence of useq-schema, as JSON.
     """
 
     resource: ClassVar[Resource | None] = "stage"
 
-    do: Literal["acquire"]
     sequence: Annotated[dict[str, JsonValue], Field(min_length=1)]
 
     @field_validator("sequence")
@@ -140,6 +137,33 @@ class AcquireAction(_Exposing):
         if size > MOST_SEQUENCE_BYTES:
             raise ValueError(f"the sequence has {size} bytes as JSON, more than {MOST_SEQUENCE_BYTES}; shorten it")
         return sequence
+
+
+class AcquireAction(_Sequencing):
+    """An acquisition: a z-stack, a burst, channels, positions.
+
+    Parameters
+    ----------
+    do
+        Which action.
+    """
+
+    do: Literal["acquire"]
+
+
+class InjectAction(_Sequencing):
+    """A part of the acquisition under way, at once: right after the event that is being carried out.
+
+    Where the sequence names no positions, it is taken where the frame was that the rule has fired for; a relative stack
+    or grid lies round that place.
+
+    Parameters
+    ----------
+    do
+        Which action.
+    """
+
+    do: Literal["inject"]
 
 
 class PublishAction(Message):
@@ -160,7 +184,8 @@ class PublishAction(Message):
 
 
 Action: TypeAlias = Annotated[
-    CameraAction | FocusAction | MoveAction | RecordAction | AcquireAction | PublishAction, Field(discriminator="do")
+    CameraAction | FocusAction | MoveAction | RecordAction | AcquireAction | InjectAction | PublishAction,
+    Field(discriminator="do"),
 ]
 
 
@@ -176,6 +201,7 @@ __all__ = [
     "Action",
     "CameraAction",
     "FocusAction",
+    "InjectAction",
     "MoveAction",
     "PublishAction",
     "RecordAction",

@@ -7,7 +7,7 @@ import math
 import queue
 import shutil
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -26,6 +26,7 @@ from microscoped.daemon.acquire import (
     LightAllowance,
     Limits,
     SequenceInvalidError,
+    around,
     read_sequence,
 )
 from microscoped.daemon.core import effects as to_do
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
-    from microscoped.daemon.acquire import AcquireOutcome, FocusRequest, Plan, SkipRecord
+    from microscoped.daemon.acquire import AcquireOutcome, FocusRequest, Injected, Plan, SkipRecord
     from microscoped.daemon.acquire.steps import Hardware
     from microscoped.daemon.core import Input, State
     from microscoped.drivers.commands import HardwareEvent
@@ -200,6 +201,7 @@ class Acquisitions:
         | to_do.StartAcquisition
         | to_do.SteerAcquisition
         | to_do.InjectEvents
+        | to_do.InjectSequence
         | to_do.AnswerFocus
         | to_do.CancelAcquisition,
         state: State,
@@ -219,7 +221,11 @@ class Acquisitions:
             case to_do.SteerAcquisition():
                 self._jobs.put(lambda: self._steer(effect))
             case to_do.InjectEvents():
-                self._jobs.put(lambda: self._inject(effect))
+                self._jobs.put(
+                    lambda: self._inject(effect, lambda running: running.inject(effect.events, effect.after))
+                )
+            case to_do.InjectSequence():
+                self._jobs.put(lambda: self._inject(effect, lambda running: _inject_sequence(running, effect)))
             case to_do.AnswerFocus():
                 if self._focus is not None and self._task == effect.task:
                     outcome = FocusOutcome(effect.found, effect.z_um, effect.reason, effect.light_ms, effect.images)
@@ -324,18 +330,35 @@ class Acquisitions:
             case "finish":
                 running.finish()
 
-    def _inject(self, wanted: to_do.InjectEvents) -> None:
+    def _inject(
+        self, wanted: to_do.InjectEvents | to_do.InjectSequence, add: Callable[[Acquisition], Injected]
+    ) -> None:
         running = self._running
         if running is None or self._task != wanted.task:
             detail = f"the acquisition {wanted.task} has ended; begin another one"
             self._post(InjectionEnded(wanted.request, error=ErrorBody.of(ErrorCode.GONE, detail)))
             return
         try:
-            batch = running.inject(wanted.events, wanted.after)
+            added = add(running)
         except Exception as error:  # noqa: BLE001 - as above
             self._post(InjectionEnded(wanted.request, error=_error_body(error)))
         else:
-            self._post(InjectionEnded(wanted.request, batch))
+            self._post(InjectionEnded(wanted.request, added.batch, frames=added.frames))
+
+
+def _inject_sequence(running: Acquisition, wanted: to_do.InjectSequence) -> Injected:
+    """Add a sequence at its place.
+
+    Raises
+    ------
+    SequenceInvalidError, InjectionRefusedError
+        As `read_sequence` and `Acquisition.inject` do.
+    """
+    content = around(wanted.sequence, wanted.name, wanted.xy_um, wanted.z_um)
+    limits = running.limits
+    if wanted.light_ms is not None:
+        limits = replace(limits, light_ms=min(limits.light_ms, wanted.light_ms))
+    return running.inject(read_sequence(content, running.instrument, limits), "now", wanted.request)
 
 
 def _instrument(wanted: to_do.CheckSequence | to_do.StartAcquisition, state: State) -> Instrument:

@@ -410,6 +410,7 @@ class Loop:
                 | to_do.StartAcquisition()
                 | to_do.SteerAcquisition()
                 | to_do.InjectEvents()
+                | to_do.InjectSequence()
                 | to_do.AnswerFocus()
                 | to_do.CancelAcquisition()
             ):

@@ -39,10 +39,31 @@ class AcquireWorld(FocusWorld):
     def commands(self, kind: type[Any], since: int = 0) -> list[Any]:
         return [one.command for one in self.did(to_do.Submit, since) if isinstance(one.command, kind)]
 
-    def frame(self, task: str, number: int = 0) -> None:
-        """A frame of an acquisition comes; its step is unknown here."""
-        acquired = AcquiredData(task=task, number=number, batch="plan", index={"z": number})
+    def frame(
+        self,
+        task: str,
+        number: int = 0,
+        batch: str = "plan",
+        *,
+        xy_um: tuple[float, float] | None = None,
+        score: float | None = None,
+    ) -> None:
+        """A frame of an acquisition comes, and is measured; its step is unknown here."""
+        acquired = AcquiredData(task=task, number=number, batch=batch, index={"z": number}, xy_um=xy_um)
         self._admit("step-1", streamed=False, acquired=acquired)
+        if score is not None:
+            self.measure(score)
+
+    def measure(self, score: float) -> None:
+        """The newest frame is measured, which was merely offered."""
+        frame = self.state.newest_frame()
+        assert frame is not None
+        self.hear(heard_of.MeasureEnded("sharpness", frame.frame, None, {"score": score, "error": 0.01}, 1.0))
+
+    def light_of(self, rule: str) -> float:
+        """Light within an hour of a rule's actions."""
+        told = {one["rule"]["name"]: one["dose_ms_h"] for one in self.ask("rules.list")["result"]["rules"]}
+        return float(told[rule])
 
     def ends(self, task: str, frames: int = 0, error: ErrorBody | None = None) -> int:
         """The runner has ended; return the number of the input."""
@@ -287,13 +308,13 @@ def test_checks_and_injections_are_answered_when_they_are_read() -> None:
     (check,), (inject,) = world.did(to_do.CheckSequence), world.did(to_do.InjectEvents)
     assert (inject.task, inject.events, inject.after) == (task, [{"z_pos": 1}], "now")
     before = len(world.replies)
-    world.hear(heard_of.InjectionEnded(inject.request, "injection-1"))
+    world.hear(heard_of.InjectionEnded(inject.request, "injection-1", frames=1))
     bad = ErrorBody.of(ErrorCode.INVALID, "z_plan.range = 60: too far", {"problems": []})
     world.hear(heard_of.SequenceChecked(check.request, error=bad))
     accepted, refused = world.replies[before:]
-    assert accepted["result"] == {"batch": "injection-1"}
+    assert accepted["result"] == {"batch": "injection-1", "frames": 1}
     assert refused["error"]["detail"] == "z_plan.range = 60: too far"
-    world.hear(heard_of.InjectionEnded(inject.request, "injection-1"))
+    world.hear(heard_of.InjectionEnded(inject.request, "injection-1", frames=1))
     assert len(world.replies) == before + 2
 
 
@@ -332,8 +353,88 @@ def test_a_rule_acquires_at_its_rank_and_within_its_light() -> None:
     world.frame(start.task)
     world.frame(start.task, 1)
     world.ends(start.task, 2)
-    (told,) = world.ask("rules.list")["result"]["rules"]
-    assert told["dose_ms_h"] == 20.0
+    assert world.light_of("burst") == 20.0
+
+
+NEAR: dict[str, Any] = {
+    "name": "near",
+    "when": "sharpness.score > 0.5",
+    "action": {"do": "inject", "sequence": STACK, "dose_ms_most": 50},
+    "budget": {"dose_ms_per_h": 500},
+}
+
+
+def test_a_rule_adds_to_the_acquisition_under_way_where_its_frame_was_taken() -> None:
+    world = AcquireWorld(pair=None)
+    task = world.acquire()
+    assert world.ask("rules.set", rules=[NEAR])["ok"]
+    world.frame(task, xy_um=(3.0, 4.0), score=0.9)
+    (wanted,) = world.did(to_do.InjectSequence)
+    assert (wanted.task, wanted.name) == (task, "near")
+    batch = wanted.request
+    assert (wanted.sequence, wanted.light_ms) == (STACK, 50.0)
+    assert (wanted.xy_um, wanted.z_um) == ((3.0, 4.0), world.state.stage.z_um)
+    assert world.light_of("near") == 50.0  # set aside
+    world.frame(task, 1, batch)  # a frame may come before it is told how many there are
+    assert decode_state(parse_json(b"".join(encode_state(world.state)))) == world.state
+    world.hear(heard_of.InjectionEnded(batch, batch, frames=3))
+    world.frame(task, 2)  # one of the plan is not the rule's
+    world.hear(heard_of.AcquisitionProgressed(task, {"new_skips": [{"batch": "plan"}, {"batch": batch}]}))
+    assert world.state.rules.acting
+    world.frame(task, 3, batch)
+    assert world.state.rules.acting == ()
+    assert world.light_of("near") == 20.0
+    assert world.state.acquisition is not None
+
+
+def test_what_a_rule_has_added_is_over_with_the_acquisition() -> None:
+    world = AcquireWorld(pair=None)
+    task = world.acquire()
+    world.ask("rules.set", rules=[NEAR])
+    world.frame(task, score=0.9)
+    batch = world.did(to_do.InjectSequence)[0].request
+    world.hear(heard_of.InjectionEnded(batch, batch, frames=5))
+    world.frame(task, 1, batch)
+    world.ends(task, 2, ErrorBody.of(ErrorCode.CANCELLED, "the operator wanted the stage"))
+    assert world.state.rules.acting == ()
+    assert world.light_of("near") == 20.0  # one came, and another may have been exposed
+
+
+def _runner_refuses(world: AcquireWorld) -> None:
+    world.frame(world.acquire(), score=0.9)
+    (wanted,) = world.did(to_do.InjectSequence)
+    too_much = ErrorBody.of(ErrorCode.LIMIT_LIGHT, "30 ms of light are left")
+    world.hear(heard_of.InjectionEnded(wanted.request, error=too_much))
+
+
+def _nothing_runs(world: AcquireWorld) -> None:
+    world.stream(1, score=0.9)
+
+
+def _another_frame(world: AcquireWorld) -> None:
+    world.frame(world.acquire())
+    world._admit("step-2", streamed=False)
+    world.measure(0.9)
+
+
+NOT_ADDED: dict[str, tuple[Callable[[AcquireWorld], None], str]] = {
+    "the runner refuses": (_runner_refuses, "30 ms of light are left"),
+    "no acquisition": (_nothing_runs, "no acquisition is under way"),
+    "not its frame": (_another_frame, "no frame of the acquisition"),
+}
+
+
+@pytest.mark.parametrize("name", NOT_ADDED)
+def test_what_a_rule_cannot_add_is_refused_and_costs_no_light(name: str) -> None:
+    happens, why = NOT_ADDED[name]
+    world = AcquireWorld(pair=None)
+    world.ask("rules.set", rules=[NEAR])
+    happens(world)
+    told = [event["data"] for event in world.events if event["topic"] == "v1.decision.near."]
+    assert [one["kind"] for one in told] == ["unknown", "fired", "refused"]
+    assert why in told[-1]["why"]
+    assert world.state.rules.acting == ()
+    assert world.light_of("near") == 0.0
 
 
 def test_every_error_of_an_acquisition_has_a_code_of_the_protocol() -> None:

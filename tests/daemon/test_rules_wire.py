@@ -62,6 +62,42 @@ def test_a_rule_focuses_and_the_recording_decides_the_same(start_rig: Start, tmp
     assert decision.model_dump(mode="json")["data"] in [one["data"] for one in decisions]
 
 
+CLOSER = {
+    "name": "closer",
+    "when": "sharpness.score > 0",
+    "action": {"do": "inject", "sequence": {"z_plan": {"relative": [-1, 0, 1]}}, "dose_ms_most": 100},
+    "budget": {"per_h": 1, "dose_ms_per_h": 100},
+}
+
+
+def test_a_rule_adds_a_stack_to_a_time_lapse_and_the_recording_decides_the_same(
+    start_rig: Start, tmp_path: Path
+) -> None:
+    rig = start_rig({"record": {"folder": tmp_path, "reserve_mb": 0}})
+    scope = rig.scope
+    with scope.recording(pixels=False) as begun, scope.events("v1.frame.", timeout_s=20) as events:
+        z_um = scope.position()
+        task = scope.begin_acquisition({"time_plan": {"interval": 0.05, "loops": 12}})
+        scope.set_rules([CLOSER])
+        frames = []
+        while len(frames) < 15:
+            header = next(event.data for event in events)
+            if header.get("acquired") is not None:
+                frames.append(header)
+        assert scope.wait(task)["frames"] == 15
+        (told,) = scope.rules()
+    added = [header for header in frames if header["acquired"]["batch"] != "plan"]
+    assert [header["z_um"] - z_um for header in added] == pytest.approx([-1, 0, 1], abs=0.1)
+    assert {header["acquired"]["position"] for header in added} == {"closer"}
+    planned = [header for header in frames if header["acquired"]["batch"] == "plan"]
+    assert [header["z_um"] - z_um for header in planned] == pytest.approx([0] * 12, abs=0.1)
+    assert frames.index(added[0]) < 11  # it waited for none of the plan but the one under way
+    assert told["dose_ms_h"] == pytest.approx(sum(header["exposure_ms"] for header in added))
+    for _ in range(2):
+        replay = replay_journal(Path(begun["folder"]))
+        assert replay.difference is None, str(replay.difference)
+
+
 def test_a_bad_rule_is_shown_with_a_caret(rig: Rig) -> None:
     with pytest.raises(RequestFailedError) as refused:
         rig.scope.set_rules([{**BLURRED, "when": "sharpness.score > 3 um"}])

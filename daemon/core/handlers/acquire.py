@@ -11,6 +11,7 @@ from microscoped.daemon.core.effects import (
     CancelAcquisition,
     CheckSequence,
     InjectEvents,
+    InjectSequence,
     StartAcquisition,
     SteerAcquisition,
 )
@@ -34,7 +35,10 @@ from microscoped.drivers.commands import Configure, StartStream, StopStream
 from microscoped.drivers.protocols import CameraSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from typing import Literal
+
+    from pydantic import JsonValue
 
     from microscoped.daemon.core.inputs import (
         AcquisitionEnded,
@@ -115,6 +119,41 @@ def inject(turn: Turn, ask: Ask) -> None:
     turn.do(InjectEvents(_await(turn, ask), params.task, params.events, params.after))
 
 
+def inject_sequence(
+    turn: Turn, batch: str, sequence: Mapping[str, JsonValue], light_ms: float | None, name: str, frames: Sequence[str]
+) -> str:
+    """Add a sequence to the acquisition under way, where the newest of some frames was taken; return its task.
+
+    Parameters
+    ----------
+    batch
+        Its name; `InjectionEnded` bears it.
+    sequence, light_ms
+        An MDASequence as plain data; what it may give at most.
+    name
+        Of the place.
+    frames
+        Names of frames.
+
+    Raises
+    ------
+    RefusedError
+        No acquisition is under way, or none of the frames is one of it that is still kept.
+    """
+    held = turn.state.acquisition
+    if held is None:
+        raise RefusedError(ErrorCode.NOT_FOUND, "no acquisition is under way to add to; acquire.run begins one")
+    task = _under_way(turn, held.task).id
+    kept = [frame for frame in map(turn.state.frame, frames) if frame is not None]
+    own = [frame for frame in kept if frame.acquired is not None and frame.acquired.task == task]
+    if not own:
+        raise RefusedError(ErrorCode.GONE, f"no frame of the acquisition {task} that led to this is kept any more")
+    frame = max(own, key=lambda frame: frame.exposure_start_ns)
+    xy_um = frame.acquired.xy_um if frame.acquired is not None else None
+    turn.do(InjectSequence(batch, task, sequence, light_ms, name, xy_um, frame.z_um))
+    return task
+
+
 def pause(turn: Turn, ask: Ask) -> None:
     """Begin no further event until `resume`."""
     _steer(turn, ask, "pause")
@@ -164,7 +203,7 @@ def injected(turn: Turn, heard: InjectionEnded) -> None:
     if pending is None or pending.reply is None:
         return
     if heard.batch is not None:
-        turn.reply(pending.reply, AcquireInjectResult(batch=heard.batch))
+        turn.reply(pending.reply, AcquireInjectResult(batch=heard.batch, frames=heard.frames))
     elif heard.error is not None:
         turn.refuse(pending.reply, heard.error)
 
@@ -376,6 +415,7 @@ __all__ = [
     "focus_wanted",
     "frames_not_stored",
     "inject",
+    "inject_sequence",
     "injected",
     "pause",
     "progressed",

@@ -26,6 +26,7 @@ from microscoped.daemon.rules import (
     CameraAction,
     DecisionKind,
     FocusAction,
+    InjectAction,
     LightGiven,
     Measurement,
     MoveAction,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
+    from microscoped.daemon.core.inputs import AcquisitionProgressed, InjectionEnded
     from microscoped.daemon.core.turn import Turn
     from microscoped.daemon.rules import Action, Decision, RulesInput
 
@@ -171,6 +173,26 @@ def command_failed(turn: Turn, command: str, error: ErrorBody) -> None:
             hear(turn, _finish(turn, one))
 
 
+def injected(turn: Turn, heard: InjectionEnded) -> None:
+    """What a rule wanted to add to an acquisition was accepted, or was not."""
+    for one in turn.state.rules.acting:
+        if one.batch == heard.request and heard.error is not None:
+            _refuse(turn, one.number, one.rule, heard.error)
+            hear(turn, _finish(turn, one))
+        elif one.batch == heard.request:
+            _count_injected(turn, one, replace(one, accepted=True, frames_left=one.frames_left + heard.frames))
+
+
+def frames_skipped(turn: Turn, heard: AcquisitionProgressed) -> None:
+    """Frames that a rule has added to an acquisition will not come."""
+    skips = heard.progress.get("new_skips")
+    batches = [skip["batch"] for skip in skips if isinstance(skip, dict)] if isinstance(skips, list) else []
+    for one in turn.state.rules.acting:
+        missing = batches.count(one.batch)
+        if one.batch is not None and one.task == heard.task and missing:
+            _count_injected(turn, one, replace(one, frames_left=one.frames_left - missing))
+
+
 def tend(turn: Turn) -> None:
     """Begin to watch when the microscope is open, and take note of actions that have ended."""
     view = turn.state.rules
@@ -214,8 +236,15 @@ def _hear_measurement(
 def _shine(turn: Turn, frame: FrameData, task: str | None) -> None:
     """Charge the light of a frame, and of those lost before it, to the action that it is for, or to nobody."""
     dose_ms = frame.exposure_ms * (1 + frame.lost_before)
-    for one in turn.state.rules.acting:
-        if one.task == task:
+    batch = frame.acquired.batch if frame.acquired is not None else None
+    acting = turn.state.rules.acting
+    injected = next((one for one in acting if one.batch is not None and (one.task, one.batch) == (task, batch)), None)
+    if injected is not None:
+        counted = replace(injected, dose_ms=injected.dose_ms + dose_ms, frames_left=injected.frames_left - 1)
+        _count_injected(turn, injected, counted)
+        return
+    for one in acting:
+        if one.task == task and one.batch is None:
             spent = replace(one, dose_ms=one.dose_ms + dose_ms)
             _change(turn, one, spent)
             if task is None and one.most_ms is not None and spent.dose_ms + frame.exposure_ms > one.most_ms:
@@ -225,6 +254,13 @@ def _shine(turn: Turn, frame: FrameData, task: str | None) -> None:
             return
     if turn.state.rules.rules.dose_ms_per_h is not None:
         hear(turn, LightGiven(dose_ms))
+
+
+def _count_injected(turn: Turn, one: Acting, counted: Acting) -> None:
+    """Take note of frames of an injection; it is over with the last of them."""
+    _change(turn, one, counted)
+    if counted.accepted and counted.frames_left <= 0:
+        hear(turn, _finish(turn, counted))
 
 
 def _set_timer(turn: Turn) -> None:
@@ -325,6 +361,8 @@ def _begin(turn: Turn, decision: Decision, action: Action, cause: str) -> Acting
             return replace(acting, task=_focus(turn, decision.rule, action, cause))
         case AcquireAction():
             return replace(acting, task=_acquire(turn, decision.rule, action, cause))
+        case InjectAction():
+            return _inject(turn, acting, action, decision)
         case _:
             pass
     return None
@@ -361,6 +399,15 @@ def _acquire(turn: Turn, rule: str, action: AcquireAction, cause: str) -> str:
     params = AcquireRunParams(sequence=action.sequence, light_ms=action.dose_ms_most)
     ask = _ask(turn, cause, acquire.OP)
     return acquire.begin(turn, ask, params, Rank.RULE, f"{acquire.OP} by the rule {rule}")
+
+
+def _inject(turn: Turn, acting: Acting, action: InjectAction, decision: Decision) -> Acting:
+    _check_stage(turn)
+    batch = f"{decision.rule}-{decision.number}"
+    light_ms = None if action.dose_ms_most is None else float(action.dose_ms_most)
+    frames = [cause.frame for cause in decision.causes if cause.frame is not None]
+    task = acquire.inject_sequence(turn, batch, action.sequence, light_ms, decision.rule, frames)
+    return replace(acting, task=task, batch=batch)
 
 
 def _ask(turn: Turn, cause: str, op: str) -> Ask:

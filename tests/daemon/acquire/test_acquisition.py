@@ -175,8 +175,8 @@ def test_events_injected_for_now_come_before_what_waits_and_say_so() -> None:
     stand = Stand({"time_plan": {"interval": 1000, "loops": 2}})
     stand.acquisition.start()
     stand.until(lambda progress: progress.frames_done == 1)
-    name = stand.acquisition.inject([{"z_pos": 1, "index": {"t": 7}}, {"z_pos": 2}], "now")
-    other = stand.acquisition.inject(read_sequence(STACK, INSTRUMENT), "now")
+    name = stand.acquisition.inject([{"z_pos": 1, "index": {"t": 7}}, {"z_pos": 2}], "now").batch
+    other = stand.acquisition.inject(read_sequence(STACK, INSTRUMENT), "now").batch
     progress = stand.until(lambda progress: progress.frames_done == 6)
     assert progress.frames_expected == 7
     assert progress.injected_waiting == 0
@@ -185,6 +185,29 @@ def test_events_injected_for_now_come_before_what_waits_and_say_so() -> None:
     assert [frame.event.batch for frame in stand.sink.frames] == ["plan", name, name, other, other, other]
     assert stand.sink.frames[1].event.index == {"t": 7}
     assert [frame.z_um for frame in stand.sink.frames[1:]] == [1, 2, 3, 4, 5]
+
+
+def test_a_plan_goes_on_where_it_was_whatever_an_injection_has_moved() -> None:
+    stand = Stand({"time_plan": {"interval": 0, "loops": 3}}, hold_open=True)
+    stand.acquisition.inject([{"x_pos": 7, "y_pos": 8, "z_pos": 5}], "now")
+    stand.acquisition.inject([{"z_pos": 6}], "now")
+    stand.acquisition.start()
+    stand.until(lambda progress: progress.frames_done == 5)
+    stand.acquisition.inject([{}, {"z_pos": 2}], "end")  # no place of its own: wherever the stage is
+    stand.acquisition.finish()
+    stand.end()
+    here_um = (INSTRUMENT.z_um, INSTRUMENT.xy_um)
+    places = [(frame.z_um, frame.xy_um) for frame in stand.sink.frames]
+    assert places == [(5, (7, 8)), (6, (7, 8)), here_um, here_um, here_um, here_um, (2, INSTRUMENT.xy_um)]
+    assert stand.hardware.log.count(("z", INSTRUMENT.z_um)) == 1  # and is not sent twice
+
+
+def test_a_plan_that_leaves_the_light_as_it_is_takes_no_channels() -> None:
+    stand = Stand(SLOW)
+    with pytest.raises(InjectionRefusedError, match="could not come back after the channel DAPI"):
+        stand.acquisition.inject(read_sequence({"channels": ["DAPI"]}, INSTRUMENT))
+    stand.acquisition.cancel()
+    stand.run()
 
 
 def test_an_injection_at_the_end_is_expected_and_counted() -> None:

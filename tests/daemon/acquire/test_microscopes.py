@@ -229,7 +229,7 @@ def test_a_burst_is_injected_while_a_time_lapse_waits(simulated: Room) -> None:
     acquisition.start()
     while simulated.reports.get(timeout=20).frames_done < 1:
         pass
-    name = acquisition.inject([{"z_pos": float(z), "exposure": 2.0} for z in range(5)], "now")
+    name = acquisition.inject([{"z_pos": float(z), "exposure": 2.0} for z in range(5)], "now").batch
     while simulated.reports.get(timeout=20).frames_done < 6:
         pass
     acquisition.cancel()
