@@ -16,6 +16,7 @@ from microscoped.daemon.cli._keys import keys
 from microscoped.daemon.cli._measure import measure
 from microscoped.daemon.cli._measure_cells import cells
 from microscoped.daemon.cli._models import models
+from microscoped.daemon.cli._recording import recording
 from microscoped.daemon.cli._replay import replay
 from microscoped.daemon.cli._rules import rules
 from microscoped.daemon.cli._run import run
@@ -58,6 +59,7 @@ app.add_typer(journal, name="journal")
 app.add_typer(keys, name="keys")
 app.add_typer(measure, name="measure")
 app.add_typer(models, name="models")
+app.add_typer(recording, name="recording")
 app.add_typer(rules, name="rules")
 
 __all__ = ["app"]

@@ -9,6 +9,7 @@ from microscoped.daemon.record.errors import (
     StoreReadError,
     StoreWriteError,
 )
+from microscoped.daemon.record.export import ExportedImage, export_acquisitions
 from microscoped.daemon.record.frames import Layout, prepare
 from microscoped.daemon.record.journal import Facts, Journal, data_folder
 from microscoped.daemon.record.lines import Ending, Entry, Header, PixelNote, TornTail
@@ -25,6 +26,7 @@ __all__ = [
     "Difference",
     "Ending",
     "Entry",
+    "ExportedImage",
     "Facts",
     "FrameDamagedError",
     "FrameMissingError",
@@ -54,6 +56,7 @@ __all__ = [
     "Tried",
     "Verification",
     "data_folder",
+    "export_acquisitions",
     "journal_files",
     "prepare",
     "read_journal",
