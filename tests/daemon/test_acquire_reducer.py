@@ -156,8 +156,11 @@ def test_what_ends_the_task_ends_the_runner_once_and_another_may_begin_after_it(
     if name == "stop":
         world.ask("resume")
         assert world.code(world.ask("acquire.run", sequence=STACK)) == "busy"  # the runner has not ended yet
-    since = world.ends(task, error=ErrorBody.of(ErrorCode.CANCELLED, word))
+    assert world.state.tasks[task].result is None
+    since = world.ends(task, 3, error=ErrorBody.of(ErrorCode.CANCELLED, word))
     assert world.state.tasks[task].state == state
+    told = [event["data"] for event in world.events if event["topic"] == f"v1.task.{task}."][-1]
+    assert (told["state"], told["result"]["frames"]) == (state, 3)  # what had been taken is told afterwards
     assert bool(world.commands(StartStream, since)) == streams
     assert world.state.acquisition is None
     if name == "stop":

@@ -251,7 +251,7 @@ def focus_wanted(turn: Turn, heard: FocusWanted) -> None:
 
 
 def ended(turn: Turn, heard: AcquisitionEnded) -> None:
-    """End the task, unless that has ended before, and leave the camera as it was."""
+    """End the task, unless that has ended before, report, and leave the camera as it was."""
     held = turn.state.acquisition
     if held is None or held.task != heard.task:
         return
@@ -260,6 +260,10 @@ def ended(turn: Turn, heard: AcquisitionEnded) -> None:
     if task is not None and isinstance(task.work, AcquireWork):
         turn.change_task(replace(task, progress=heard.progress))
         turn.end_task(turn.state.tasks[task.id], _outcome(turn, task.work, heard))
+    elif task is not None and task.result is None:
+        # Something else has ended it: what had been taken is told when the runner knows it.
+        turn.change_task(replace(task, progress=heard.progress, result=_report(turn, heard)))
+        turn.publish_task(turn.state.tasks[task.id])
     if not turn.state.hardware_open or turn.state.mode is Mode.CLOSING:
         return
     own_time_s = 1 + camera.snap_time_s(turn)
@@ -384,11 +388,16 @@ def _answer(turn: Turn, task: str, request: str, why: str, done: FocusWork | Non
     turn.do(AnswerFocus(task, request, not why, z_um, why, light_ms, images))
 
 
-def _outcome(turn: Turn, work: AcquireWork, heard: AcquisitionEnded) -> Outcome:
-    """Judge the end: what the acquisition says of itself, and whether all its frames came and were stored."""
+def _report(turn: Turn, heard: AcquisitionEnded) -> dict[str, JsonValue] | None:
+    """What the runner reports, and where the frames are recorded."""
     recording = record.under_way(turn)
     folder = recording.folder if recording is not None and recording.pixels else None
-    result = None if heard.result is None else {**heard.result, "recording": folder}
+    return None if heard.result is None else {**heard.result, "recording": folder}
+
+
+def _outcome(turn: Turn, work: AcquireWork, heard: AcquisitionEnded) -> Outcome:
+    """Judge the end: what the acquisition says of itself, and whether all its frames came and were stored."""
+    result = _report(turn, heard)
     error = heard.error
     if error is None and result is not None:
         frames = result["frames"]
