@@ -11,7 +11,6 @@ from microscoped.daemon.core import effects as to_do
 from microscoped.daemon.core import inputs as heard_of
 from microscoped.daemon.core import step
 from microscoped.daemon.core.works import CalibrateWork
-from microscoped.daemon.focus import CalibrationPlan
 from microscoped.daemon.protocol import ErrorBody, ErrorCode
 from microscoped.daemon.protocol.ops import CalibrateOutcome
 from microscoped.daemon.record.codec import decode_state, encode_state, parse_json
@@ -420,33 +419,6 @@ def test_a_life_with_a_calibration_replays_and_its_state_can_be_recorded(world: 
         state, again = step(state, heard, now)
         assert again == effects
     assert state == world.state
-
-
-PLAN = CalibrationPlan(2.0, 4.0, -60.0, 60.0, "increasing", 6, 40, 10.0)
-
-
-@pytest.mark.parametrize("delta", [1.2, 2.0, 3.3, 4.0, 7.6])
-def test_frames_of_a_sweep_pair_up_at_the_distance_of_the_images(delta: float) -> None:
-    plan = CalibrationPlan(2.0, delta, -60.0, 60.0, "increasing", 6, 40, 10.0)
-    places = [leg.z_um for leg in plan.sweep(0.0)]
-    assert places[plan.apart] - places[0] == pytest.approx(delta)
-    assert len(places) == plan.sweep_images
-    assert max(places) == pytest.approx(20.0, abs=1.5)
-
-
-def test_moves_are_spread_over_both_sides_and_each_place_is_used_once() -> None:
-    plan = CalibrationPlan(2.0, 4.0, -60.0, 60.0, "increasing", 3, 40, 10.0)
-    seconds = [plan.pair(5.0, k)[1].z_um - 5.0 for k in range(plan.moves_per_field)]
-    assert len({round(z, 6) for z in seconds}) == 20
-    assert min(seconds) == pytest.approx(-15.2)
-    assert max(seconds) == pytest.approx(15.2)
-
-
-@pytest.mark.parametrize(("fields", "fit", "judge"), [(3, 2, 1), (4, 3, 1), (6, 4, 2), (9, 6, 3)])
-def test_two_thirds_of_the_fields_are_fitted_to(fields: int, fit: int, judge: int) -> None:
-    plan = CalibrationPlan(2.0, 4.0, -60.0, 60.0, "increasing", fields, 40, 10.0)
-    assert (plan.fit_fields, plan.judge_fields) == (fit, judge)
-    assert plan.moves_per_field * judge >= 20
 
 
 # --- fine-tuning ----------------------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from microscoped.daemon.core import Peer, step
 from microscoped.daemon.core import effects as to_do
 from microscoped.daemon.core import inputs as heard_of
 from microscoped.daemon.core.works import CalibrateHologramWork
-from microscoped.daemon.focus import StepPlan
 from microscoped.daemon.protocol import ErrorBody, ErrorCode, Request
 from microscoped.daemon.protocol.ops import CalibrateHologramOutcome
 from microscoped.daemon.record.codec import decode_state, encode_state, parse_json
@@ -469,59 +468,3 @@ def test_a_life_with_a_calibration_replays_and_its_state_can_be_recorded(world: 
         state, again = step(state, heard, now)
         assert again == effects
     assert state == world.state
-
-
-# --- the plan ---------------------------------------------------------------------------------------------------------
-
-
-def plan(**changes: Any) -> StepPlan:  # noqa: ANN401 - of the plan
-    settings: dict[str, Any] = {
-        "start_um": 0.0,
-        "range_um": 5.0,
-        "limits_um": (-40.0, 40.0),
-        "approach": "increasing",
-        "overshoot_um": 1.0,
-        "steps": 11,
-        "visits": 2,
-        "longest_um": None,
-        "exposure_ms": 10.0,
-    }
-    return StepPlan(**{**settings, **changes})
-
-
-@pytest.mark.parametrize(
-    ("changes", "span"),
-    [
-        ({}, (-5.0, 5.0)),
-        ({"start_um": 12.0}, (7.0, 17.0)),
-        ({"limits_um": (-3.0, 40.0)}, (-2.0, 5.0)),  # room to arrive from below
-        ({"limits_um": (-3.0, 40.0), "approach": "decreasing"}, (-3.0, 5.0)),
-        ({"limits_um": (-40.0, 3.0), "approach": "decreasing"}, (-5.0, 2.0)),
-        ({"limits_um": (-3.0, 40.0), "overshoot_um": 0.0}, (-3.0, 5.0)),
-    ],
-)
-def test_the_range_ends_where_the_limits_are(changes: dict[str, Any], span: tuple[float, float]) -> None:
-    found = plan(**changes)
-    assert found.span_um == pytest.approx(span)
-    assert found.places_um[0] == pytest.approx(span[0])
-    assert found.places_um[-1] == pytest.approx(span[1])
-    low, high = found.limits_um
-    assert all(low <= leg.z_um <= high for leg in found.legs())
-
-
-@pytest.mark.parametrize("approach", ["increasing", "decreasing"])
-@pytest.mark.parametrize("visits", [2, 4])
-@pytest.mark.parametrize("longest_um", [None, 1.5])
-def test_every_place_is_visited_as_often_as_was_asked(approach: Any, visits: int, longest_um: float | None) -> None:  # noqa: ANN401 - of the plan
-    found = plan(approach=approach, visits=visits, longest_um=longest_um)
-    legs = found.legs()
-    steps = [leg for leg in legs if leg.use == "step"]
-    assert len(steps) == 11 * visits
-    assert len([leg for leg in legs if leg.use != "pass"]) == found.images
-    for leg in steps:
-        assert leg.z_um == pytest.approx(found.places_um[leg.place])
-    assert {(leg.place, leg.visit) for leg in steps} == {(p, v) for p in range(11) for v in range(visits)}
-    if longest_um is not None:
-        places = [found.start_um, *(leg.z_um for leg in legs), *(leg.z_um for leg in found.home(legs[-1].z_um))]
-        assert max(abs(b - a) for a, b in pairwise(places)) <= longest_um + 1e-9
-        assert places[-1] == found.start_um
