@@ -42,8 +42,9 @@ class LensFreeReadingConfig(Section):
         Of ``fast``: a network of the weights, ``auto`` for the usual one if it is there, or ``none``.
     unwrapper
         Likewise; of ``fast`` without an accelerator it comes after 10 iterations.
-    late_s
-        An alarm is raised where a frame takes longer.
+    late_s, hung_s
+        Where a frame takes longer, an alarm is raised; and the process that reads it is ended, and started again with
+        the next one.
     """
 
     z_um: Positive | None = None
@@ -59,6 +60,7 @@ class LensFreeReadingConfig(Section):
     accelerator: Literal["auto", "lensfree_accelerate_light", "lensfree_accelerate", "none"] = "auto"
     unwrapper: Literal["auto", "lensfree_unwrap", "none"] = "auto"
     late_s: Positive = 120.0
+    hung_s: Positive = 1_800.0
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -70,6 +72,8 @@ class LensFreeReadingConfig(Section):
                 "focus_range_um",
                 f"focus_range_um {self.focus_range_um:g} must be below z_um {self.z_um:g}, the distance to the sensor",
             )
+        if self.hung_s <= self.late_s:
+            raise KeyProblemError("hung_s", f"hung_s {self.hung_s:g} must be above late_s {self.late_s:g}, its alarm")
         if self.accelerator not in ("auto", "none") and self.method == "reference":
             raise KeyProblemError(
                 "accelerator", f"accelerator {self.accelerator} means nothing with method reference; take it out"

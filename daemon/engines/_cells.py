@@ -65,7 +65,7 @@ def cells_engine(
         network = _network(config)
         if chosen.source == "lensfree":
             accelerator, unwrapper = networks_between(chosen)
-            engine = ProcessEngine(CELLS, 1, partial(_built_apart, config))
+            engine = ProcessEngine(CELLS, 1, partial(_built_apart, config), config.engines.cells.lensfree.hung_s)
         else:
             engine = _built(config, holograms)
     except (ModelError, NetworkUnsuitableError) as error:

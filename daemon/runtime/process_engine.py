@@ -14,8 +14,10 @@ import queue
 import signal
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from functools import partial
+from logging.handlers import QueueHandler
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -78,12 +80,15 @@ class ProcessEngine:
     build
         Makes the engine, in the process, from the number of processes that there were before: a function of a module,
         with what else it is called with bound by `functools.partial`; all of it can be pickled.
+    hung_s
+        A process that takes longer for a frame is ended.
     """
 
-    def __init__(self, name: str, frames: int, build: Callable[[int], Engine]) -> None:
+    def __init__(self, name: str, frames: int, build: Callable[[int], Engine], hung_s: float = 1_800.0) -> None:
         self.name = name
         self.frames = frames
         self._build = build
+        self._hung_s = hung_s
         self._child: _Child | None = None
         self._guard = threading.Lock()
         self._closing = False
@@ -115,7 +120,7 @@ class ProcessEngine:
         ValueError
             The frames or an option do not suit the engine.
         EngineProcessError
-            The engine failed, or its process died or is not started any more.
+            The engine failed, or its process died, was ended because it hung, or is not started any more.
         """
         child = self._child or self._start()
         plain = [np.ascontiguousarray(frame) for frame in frames]
@@ -123,9 +128,9 @@ class ProcessEngine:
             child.to.send(([(frame.shape, frame.dtype.str) for frame in plain], dict(options)))
             for frame in plain:
                 child.to.send_bytes(frame.data.cast("B"))
-            answer = child.back.recv()
+            answer = self._answer(child)
         except (EOFError, OSError) as error:
-            raise self._died(child) from error
+            raise self._died(child, hung=isinstance(error, TimeoutError)) from error
         self._deaths = 0
         if isinstance(answer, _Refused):
             raise ValueError(answer.detail)
@@ -174,10 +179,32 @@ class ProcessEngine:
         log.info("%s measures in process %s", self.name, process.pid)
         return self._child
 
-    def _died(self, child: _Child) -> EngineProcessError:
+    def _answer(self, child: _Child) -> object:
+        """Wait for an answer; what the process logs meanwhile is logged here.
+
+        Raises
+        ------
+        EOFError, OSError
+            The process died.
+        TimeoutError
+            It hung, and was ended; an `OSError`.
+        """
+        end_s = time.monotonic() + self._hung_s
+        while True:
+            if not child.back.poll(max(0.0, end_s - time.monotonic())):
+                child.process.kill()
+                raise TimeoutError
+            answer: object = child.back.recv()
+            if not isinstance(answer, logging.LogRecord):
+                return answer
+            logging.getLogger(answer.name).handle(answer)
+
+    def _died(self, child: _Child, *, hung: bool) -> EngineProcessError:
         self._deaths += 1
         code = self._forget(child)
         told = "does not end" if code is None else f"ended with exit code {code}"
+        if hung:
+            told = f"hung for {self._hung_s:g} s and was ended"
         if not self._closing:
             log.warning("%s: its process %s", self.name, told)
         return EngineProcessError(f"its process {told} before it had measured the frame")
@@ -202,14 +229,34 @@ def _serve(jobs: Connection, answers: Connection, build: Callable[[], Engine]) -
         os.setpriority(os.PRIO_PROCESS, 0, max(POLITE, os.getpriority(os.PRIO_PROCESS, 0)))
     waiting: queue.SimpleQueue[tuple[list[NDArray[Any]], Mapping[str, Any]]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(jobs, waiting), name="jobs", daemon=True).start()
+    to_daemon = _ToDaemon(answers)
+    logging.getLogger().addHandler(to_daemon)
     built = _built(build)
     while True:
         frames, options = waiting.get()
         if isinstance(built, _Failed):
             built = _built(build)  # what was missing may be there now
         answer = built if isinstance(built, _Failed) else _measured(built, frames, options)
+        to_daemon.send(answer)
+
+
+class _ToDaemon(QueueHandler):
+    """Sends answers to the daemon, and between them what is logged, warnings and worse."""
+
+    def __init__(self, answers: Connection) -> None:
+        super().__init__(queue.SimpleQueue())
+        self._answers = answers
+        self._guard = threading.Lock()
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        """Send a record, which `QueueHandler` has made such that it can be."""
+        self.send(record)
+
+    def send(self, what: object) -> None:
+        """Send an answer or a record; when the daemon is gone, end the process."""
         try:
-            answers.send(answer)
+            with self._guard:
+                self._answers.send(what)
         except OSError:
             os._exit(0)
 

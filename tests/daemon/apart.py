@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,10 @@ class Apart:
 
     def measure(self, frames: Any, options: Any) -> Any:  # noqa: ANN401 - an Engine's
         self._count += 1
+        if "warns" in options:
+            logging.getLogger("microscoped.apart").warning("it is %s", options["warns"], exc_info=KeyError("why"))
+        if "hangs" in options:
+            time.sleep(1000.0)
         if "dies" in options:
             os._exit(options["dies"])
         if "refuses" in options:

@@ -103,6 +103,25 @@ def test_a_process_that_dies_is_told_and_started_again_but_not_for_ever() -> Non
     engine.close()
 
 
+def test_a_process_that_hangs_is_ended_and_started_again() -> None:
+    engine = ProcessEngine("cells", 1, build, hung_s=WAIT_S)
+    first = engine.measure([FRAME], {})["pid"]
+    engine._hung_s = 0.2
+    with pytest.raises(EngineProcessError, match=r"its process hung for 0.2 s and was ended before"):
+        engine.measure([FRAME], {"hangs": True})
+    engine._hung_s = WAIT_S
+    assert engine.measure([FRAME], {})["pid"] != first
+    engine.close()
+
+
+def test_what_it_logs_is_logged_here(apart: ProcessEngine, caplog: pytest.LogCaptureFixture) -> None:
+    apart.measure([FRAME], {"warns": "warm"})
+    (record,) = [one for one in caplog.records if one.name == "microscoped.apart"]
+    assert record.levelname == "WARNING"
+    assert record.getMessage().startswith("it is warm")
+    assert "KeyError: 'why'" in record.getMessage()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="looks for processes as POSIX has them")
 def test_it_ends_with_the_daemon_whatever_it_does(tmp_path: Path) -> None:
     """The daemon is killed while the engine measures: nothing is left."""
