@@ -179,7 +179,7 @@ class ProcessEngine:
         log.info("%s measures in process %s", self.name, process.pid)
         return self._child
 
-    def _answer(self, child: _Child) -> object:
+    def _answer(self, child: _Child) -> Any:  # noqa: ANN401 - what the engine tells, a refusal or a failure
         """Wait for an answer; what the process logs meanwhile is logged here.
 
         Raises
@@ -194,7 +194,7 @@ class ProcessEngine:
             if not child.back.poll(max(0.0, end_s - time.monotonic())):
                 child.process.kill()
                 raise TimeoutError
-            answer: object = child.back.recv()
+            answer = child.back.recv()
             if not isinstance(answer, logging.LogRecord):
                 return answer
             logging.getLogger(answer.name).handle(answer)
