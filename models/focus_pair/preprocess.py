@@ -40,7 +40,7 @@ def median3(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
     With all columns of three sorted: the median of the greatest low, the median middle and the least high value. Rows
     are taken in bands that fit the processor's cache, one behind the other in one line, where a neighbour is a step of
-    one or of a whole row away: numpy is several times faster on few long lines than on all rows of an image.
+    one or of a whole row away: numpy is several times faster on one long line than row by row.
 
     Parameters
     ----------
@@ -49,25 +49,25 @@ def median3(image: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     result = np.empty(image.shape, np.float32)
     height, width = image.shape[1], image.shape[2] + 2
+    # A row above and one below, and of a third the two samples by which the line must be longer than whole rows.
+    band = np.empty((BAND + 3, width), np.float32)
+    line = band.ravel()[: (BAND + 2) * width + 2]
     for channel, out in zip(image, result, strict=True):
         for start in range(0, height, BAND):
-            rows = out[start : start + BAND]
-            # One row more than the medians need, for the two samples by which their line is longer than whole rows.
-            around = np.clip(np.arange(start - 1, start + len(rows) + 2), 0, height - 1)
-            band = np.empty((len(around), width), np.float32)
+            around = np.clip(np.arange(start - 1, start + BAND + 2), 0, height - 1)
             band[:, 1:-1] = channel[around]
             band[:, 0], band[:, -1] = band[:, 1], band[:, -2]
-            line = band.ravel()[: (len(rows) + 2) * width + 2]
-            rows[:] = _median_of_line(line, width).reshape(-1, width)[:, :-2]
+            medians = _median_of_line(line, width).reshape(BAND, width)
+            out[start : start + BAND] = medians[: height - start, :-2]
     return result
 
 
 def _median_of_line(line: NDArray[np.float32], width: int) -> NDArray[np.float32]:
-    """Return the medians of all 3 × 3 samples of rows of so many samples that follow each other in one line.
+    """Return the medians over 3 × 3 samples, where rows of so many samples follow each other in one line.
 
     Returns
     -------
-    In one line, each at the place of its upper left sample; the last two of each row mix its end with the next row.
+    In one line, each at the place of its upper left sample; the last two of a row reach into the next and mean nothing.
     """
     top, middle, bottom = line[: -2 * width], line[width:-width], line[2 * width :]
     low, high = np.minimum(top, middle), np.maximum(top, middle)
@@ -126,6 +126,7 @@ def resample(frame: NDArray[np.generic], sampling: float) -> NDArray[np.float32]
         return channels[:, :height, :width].astype(np.float32, order="C")
     rows = area_weights(height, channels.shape[1], sampling / WORKING_SAMPLING)
     columns = area_weights(width, channels.shape[2], sampling / WORKING_SAMPLING)
+    # Sparse matrices work on contiguous rows: columns are averaged in bands, which are turned within the cache.
     narrowed = np.empty((channels.shape[1], len(channels), width), np.float32)
     for start in range(0, len(narrowed), BAND):
         for k, channel in enumerate(channels):
