@@ -220,7 +220,7 @@ class FocusPairEngine:
 def _saturated(frame: NDArray[Any], bit_depth: int | None) -> float:
     """Return the part of a frame's values that are at the top of the camera's range."""
     depth = bit_depth or 8 * frame.dtype.itemsize
-    return float(np.mean(frame >= 2**depth - 1))
+    return float(np.count_nonzero(frame >= 2**depth - 1) / frame.size)
 
 
 __all__ = ["DELTA_RANGE_DOF", "FocusPairEngine", "PairInputs", "PairSettings", "Reading"]

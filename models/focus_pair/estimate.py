@@ -91,23 +91,27 @@ def coarsened(plane: NDArray[np.float32]) -> NDArray[np.float32]:
     channels, rows, columns = plane.shape
     blocks = plane[:, : rows // COARSE * COARSE, : columns // COARSE * COARSE]
     blocks = blocks.reshape(channels, rows // COARSE, COARSE, columns // COARSE, COARSE)
-    return np.asarray(blocks.sum(axis=4).sum(axis=2) / np.float32(COARSE**2), np.float32)
+    return np.asarray(blocks.sum(axis=2).sum(axis=3) / np.float32(COARSE**2), np.float32)
 
 
-def content(coarse: NDArray[np.float32]) -> float:
-    """Return the contrast of a tile without its slope.
+def content(coarse: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the contrast of tiles without their slope.
 
     Parameters
     ----------
     coarse
-        From `coarsened`, relative to the frame's mean, shape (channels, rows, columns).
+        From `coarsened`, relative to the frame's mean, shape (..., channels, rows, columns).
+
+    Returns
+    -------
+    Shape (...).
     """
-    flat = coarse - coarse.mean(axis=(1, 2), keepdims=True)
-    y = np.linspace(-1.0, 1.0, coarse.shape[1], dtype=np.float32)[:, None]
-    x = np.linspace(-1.0, 1.0, coarse.shape[2], dtype=np.float32)[None, :]
+    flat = coarse - coarse.mean(axis=(-2, -1), keepdims=True)
+    y = np.linspace(-1.0, 1.0, coarse.shape[-2], dtype=np.float32)[:, None]
+    x = np.linspace(-1.0, 1.0, coarse.shape[-1], dtype=np.float32)[None, :]
     for ramp in (y, x):
-        flat -= np.mean(flat * ramp, axis=(1, 2), keepdims=True) / np.mean(ramp**2) * ramp
-    return float(np.sqrt(np.mean(flat**2)))
+        flat -= np.mean(flat * ramp, axis=(-2, -1), keepdims=True) / np.mean(ramp**2) * ramp
+    return np.asarray(np.sqrt(np.mean(flat**2, axis=(-3, -2, -1))), np.float64)
 
 
 def weighted_median(values: NDArray[np.floating], weights: NDArray[np.floating]) -> float:

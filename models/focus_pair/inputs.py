@@ -83,17 +83,17 @@ def pair_inputs(
     rows, columns = difference.shape[1:]
     corners = tile_corners(rows, columns, most_tiles)
     images, scalars = network_input(difference, mean, corners, abs(delta_dof))
-    coarse = [coarsened(plane) for plane in (difference, mean)]
+    places = [(row // COARSE, column // COARSE) for row, column in corners]
     contents = [
-        max(content(plane[:, row : row + COARSE_TILE, column : column + COARSE_TILE]) for plane in coarse)
-        for row, column in ((row // COARSE, column // COARSE) for row, column in corners)
+        content(np.stack([coarse[:, row : row + COARSE_TILE, column : column + COARSE_TILE] for row, column in places]))
+        for coarse in (coarsened(difference), coarsened(mean))
     ]
     return PairInputs(
         images=images,
         scalars=scalars,
         spectra=pair_spectra(first, second, corners),
         character=np.tile((character or Character()).numbers(), (len(corners), 1)),
-        contents=np.array(contents, float),
+        contents=np.maximum(*contents),
         centres=tuple(((c + TILE / 2) / columns - 0.5, (r + TILE / 2) / rows - 0.5) for r, c in corners),
         delta_dof=delta_dof,
     )

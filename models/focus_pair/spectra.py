@@ -67,8 +67,10 @@ def pair_spectra(
 def _waves(tile: NDArray[np.float32], window: NDArray[np.float32]) -> NDArray[np.complex64]:
     """Return the windowed transform of each channel, relative to its mean, shape (channels, frequencies)."""
     mean = tile.mean(axis=(1, 2), keepdims=True)
-    contrast = (tile - mean) / np.maximum(mean, np.float32(1e-6))
-    return np.asarray(fft.rfft2(contrast * window).reshape(tile.shape[0], -1))
+    contrast = tile - mean
+    contrast /= np.maximum(mean, np.float32(1e-6))
+    contrast *= window
+    return np.asarray(fft.rfft2(contrast).reshape(tile.shape[0], -1))
 
 
 @functools.cache

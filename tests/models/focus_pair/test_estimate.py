@@ -100,6 +100,15 @@ def test_content_ignores_noise_and_shading_but_not_structure() -> None:
     assert content(coarsened(structure)) > 2 * CONTENT_FLOOR
 
 
+def test_the_contents_of_many_tiles_are_those_of_each() -> None:
+    contrasts = np.arange(1, 5, dtype=np.float32)[:, None, None, None]
+    tiles = contrasts * np.random.default_rng(1).standard_normal((4, 3, 28, 28)).astype(np.float32)
+    together = content(tiles)
+    assert together.shape == (4,)
+    assert np.allclose(together, [content(tile) for tile in tiles], rtol=1e-5)
+    assert (np.diff(together) > 0.5).all()
+
+
 @pytest.mark.parametrize(
     ("values", "weights", "expected"),
     [([1, 2, 3], [1, 1, 1], 2), ([1, 2, 3, 4], [1, 1, 1, 1], 2.5), ([1, 2, 3], [5, 1, 1], 1), ([3, 1], [1, 3], 1)],

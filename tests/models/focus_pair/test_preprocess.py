@@ -64,6 +64,20 @@ def test_frames_come_to_two_samples_per_unit(
     assert np.allclose(found, 700, rtol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(101, 90), (101, 90, 3)])
+@pytest.mark.parametrize("sampling", [1.5, 2.0, 2.7])
+def test_every_channel_is_averaged_over_areas_along_both_axes(shape: tuple[int, ...], sampling: float) -> None:
+    frame = np.random.default_rng(4).integers(0, 4096, shape).astype(np.uint16)
+    found = resample(frame, sampling)
+    height, width = found.shape[1:]
+    rows, columns = area_weights(height, 101, sampling / 2).toarray(), area_weights(width, 90, sampling / 2).toarray()
+    channels = frame[None] if frame.ndim == 2 else np.moveaxis(frame, 2, 0)
+    assert np.allclose(found, [rows @ channel.astype(float) @ columns.T for channel in channels], rtol=1e-5)
+    # What follows reads rows: sums over samples that do not lie side by side are slower, and less exact.
+    assert found.dtype == np.float32
+    assert found.flags.c_contiguous
+
+
 @pytest.mark.parametrize(
     ("shape", "sampling", "message"),
     [
