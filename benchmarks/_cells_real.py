@@ -16,8 +16,8 @@ import numpy as np
 from _hologram_real import field_of_a_cell, red_cells, round_cell, round_cell_over_background, spread_out_cells
 from scipy import ndimage
 
-from microscoped.models.cells import Quantity, integrate, spread, threshold_ladder
-from microscoped.models.cells.inputs import network_image
+from microscoped.models.cells import Quantity, integrate, spread, threshold_ladder, threshold_watershed
+from microscoped.models.cells.inputs import PIXEL_UM, network_image
 from microscoped.models.cells.opd import NanometreOpd
 from microscoped.models.cells.quantities import TYPICAL
 from microscoped.models.hologram import field_distance, propagate, unwrapped_phase
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from microscoped.models.cells import CellNetwork, CellTable, Integral
+
+    Way = Callable[[NDArray[np.float32], float], CellTable]
 
 DIAMETER_UM = 25.0
 HEIGHT_NM = TYPICAL[Quantity.MAX_OPD]
@@ -110,12 +112,14 @@ PHASES: dict[str, Callable[[Path], Phase]] = {
 
 
 def rows(data: Path, network: CellNetwork) -> list[dict[str, Any]]:
-    """Return the figures of each file at each scale; a file that is absent has a row that says so.
+    """Return the figures of each file at each scale, by the network and by threshold and watershed.
 
     Returns
     -------
-    A dictionary each: ``name``, ``source``, ``scale`` with ``nm_per_rad`` and ``pixel_um``, and those of `compared`.
+    A dictionary each: ``name``, ``source``, ``way``, ``scale`` with ``nm_per_rad`` and ``pixel_um``, and those of
+    `compared`; a file that is absent has a row that says so.
     """
+    ways: dict[str, Way] = {"network B": network.table, "threshold": threshold_watershed}
     found: list[dict[str, Any]] = []
     for name, make in PHASES.items():
         try:
@@ -126,7 +130,7 @@ def rows(data: Path, network: CellNetwork) -> list[dict[str, Any]]:
         for scale in scales(phase):
             told = {"name": phase.name, "source": phase.source, "scale": scale.name}
             told |= {"nm_per_rad": scale.nm_per_rad, "pixel_um": scale.pixel_um}
-            found.append(told | compared(phase.phase, scale, network))
+            found.extend(told | {"way": way} | compared(phase.phase, scale, read) for way, read in ways.items())
     return found
 
 
@@ -159,8 +163,8 @@ def _placed(image: NDArray[np.floating]) -> list[tuple[tuple[int, int], list[Int
     return [(place, integrate(image, thresholds, place)) for place in kept]
 
 
-def compared(phase: NDArray[np.floating], scale: Scale, network: CellNetwork) -> dict[str, Any]:
-    """Hold a network against integrals.
+def compared(phase: NDArray[np.floating], scale: Scale, read: Way) -> dict[str, Any]:
+    """Hold a way to read cells against integrals.
 
     Parameters
     ----------
@@ -168,13 +172,13 @@ def compared(phase: NDArray[np.floating], scale: Scale, network: CellNetwork) ->
         In rad.
     scale
         Taken for it.
-    network
-        Reads it.
+    read
+        Makes a table of the path difference in nm and the pixel size in µm.
 
     Returns
     -------
     ``objects`` in the image, ``cut`` of them by the border, ``missed`` and ``split`` of the others (their masks hold no
-    cell of the network, or several), ``elsewhere`` (cells in no mask), ``seen_height`` (what resampling leaves of the
+    cell of the table, or several), ``elsewhere`` (cells in no mask), ``seen_height`` (what resampling leaves of the
     maximum), and for each of those that are left, by quantity: ``ratio`` (to the integral at the middle threshold,
     median), ``apart`` (the worst over the thresholds, median over objects), ``spread`` (of the integrals themselves,
     median), ``met``: ``None`` where the integrals differ by more among themselves than is allowed, so that nothing
@@ -183,7 +187,7 @@ def compared(phase: NDArray[np.floating], scale: Scale, network: CellNetwork) ->
     placed = _placed(phase)
     values = np.asarray(phase, np.float32) * np.float32(scale.nm_per_rad)
     opd_nm = NanometreOpd(zero_nm=None).read(values, scale.pixel_um).opd_nm
-    table = network.table(opd_nm, scale.pixel_um)
+    table = read(opd_nm, scale.pixel_um)
     labels = _masks(phase, [place for place, _ in placed])
     mine = _owners(table, labels)
     whole = {k for k, (_, integrals) in enumerate(placed) if not any(one.border for one in integrals)}
@@ -195,7 +199,7 @@ def compared(phase: NDArray[np.floating], scale: Scale, network: CellNetwork) ->
         "missed": sum(int((mine == k).sum() == 0) for k in whole),
         "split": sum(int((mine == k).sum() > 1) for k in whole),
         "elsewhere": int((mine < 0).sum()),
-        "seen_height": float(seen.max() / network_image(opd_nm, network.pixel_um)[0].max()),
+        "seen_height": float(seen.max() / network_image(opd_nm, PIXEL_UM)[0].max()),
         "quantities": {},
     }
     for quantity in MOST_APART:
@@ -249,15 +253,16 @@ def lines(found: Sequence[dict[str, Any]]) -> list[str]:
     """Return the table of rows."""
     heads = "".join(f"{name:>24}" for name in ("mass", "area", "max OPD"))
     told = [
-        f"{'':<42}{'scale':<12}{'µm/px':>7}{'objects':>8}{'cut':>5}{'missed':>7}{'split':>6}{'else':>5}{'seen':>6}{heads}",
-        " " * 98 + "".join(f"{'ratio, apart (itself)':>24}" for _ in MOST_APART),
+        f"{'':<42}{'scale':<12}{'way':<11}{'µm/px':>7}{'objects':>8}{'cut':>5}{'missed':>7}{'split':>6}{'else':>5}{'seen':>6}{heads}",
+        " " * 109 + "".join(f"{'ratio, apart (itself)':>24}" for _ in MOST_APART),
     ]
     for row in found:
         if "scale" not in row:
             told.append(f"{row['name']:<42}{row['reason']}")
             continue
         counts = f"{row['objects']:>8}{row['cut']:>5}{row['missed']:>7}{row['split']:>6}{row['elsewhere']:>5}"
-        line = f"{row['name']:<42}{row['scale']:<12}{row['pixel_um']:>7.3f}{counts}{row['seen_height']:>6.2f}"
+        line = f"{row['name']:<42}{row['scale']:<12}{row['way']:<11}{row['pixel_um']:>7.3f}{counts}"
+        line += f"{row['seen_height']:>6.2f}"
         told.append(line + "".join(_cell(row["quantities"][quantity.value]) for quantity in MOST_APART))
         if "reason" in row:
             told.append(f"  {row['reason']}")

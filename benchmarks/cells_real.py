@@ -1,4 +1,4 @@
-"""Measured phases of others through the network of cells, beside direct integration.
+"""Measured phases of others through the network of cells, and by threshold and watershed, beside direct integration.
 
     python benchmarks/cells_real.py [--data FOLDER] [--weights FILE.onnx] [--json FILE]
 
@@ -7,7 +7,7 @@ be. Holograms are retrieved and brought into focus as a whole. Most files tell n
 the median object to 25 µm in diameter and to the height of a typical cell, so that only ratios mean anything.
 
 Each object above a fifth of the image's height is integrated over seven masks, at thresholds from 0.14 to 0.26 of that
-height. *ratio* is the network's figure over the integral at the middle threshold, *apart* the greatest difference over
+height. *ratio* is the figure of a cell over the integral at the middle threshold, *apart* the greatest difference over
 all seven (median over objects), *itself* how far the integrals differ among themselves, half of their range. *seen*
 is the part of the image's maximum that is left at the network's pixels of 1.67 µm. Targets: mass, area and maximum
 within 5, 10 and 5 % at every threshold; ``!`` marks those that are missed, ``?`` those that nothing could meet, for the
