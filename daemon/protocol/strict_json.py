@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
+from pydantic_core import PydanticSerializationError, to_json
 
 from microscoped.daemon.protocol.errors import ErrorCode, RefusedError
 
@@ -61,6 +62,13 @@ def dumps(value: object) -> bytes:
     ValueError
         For NaN or infinity: a bug on our side, never sent.
     """
+    try:
+        data = to_json(value, inf_nan_mode="constants")
+        if b"NaN" not in data and b"Infinity" not in data:
+            return data
+    except PydanticSerializationError:
+        pass
+    # Six times slower: for what stands so in a text, for half of a surrogate pair, and to say what is wrong.
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(
         "utf-8",
         "backslashreplace",  # half of a surrogate pair, echoed from a client: its JSON escape

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json
 
 from microscoped.daemon.core.inputs import FrameSkipped, MeasureEnded
 from microscoped.daemon.protocol import ErrorBody, ErrorCode, dumps
@@ -127,7 +128,7 @@ class EngineThread:
                 measured = self._engines[job.engine].measure(job.pixels, job.options)
                 told = measured if isinstance(measured, Measurement) else Measurement(measured)
                 # What cannot go over the wire (NaN above all) is this engine's fault, here and now.
-                values, parts = json.loads(dumps(told.values)), told.parts
+                values, parts = from_json(dumps(told.values)), told.parts
             except ValueError as problem:
                 error = ErrorBody.of(ErrorCode.INVALID, f"{job.engine}: {problem}")
             except Exception as problem:  # noqa: BLE001 - one engine's fault is reported and must not end the others
