@@ -17,7 +17,7 @@ from microscoped.daemon.config.microscopes import (
     OpdConfig,
     SimulatedConfig,
 )
-from microscoped.daemon.config.section import KeyProblemError, Positive, Section
+from microscoped.daemon.config.section import KeyProblemError, Positive, Section, require_backend_of
 from microscoped.daemon.rules import BadRulesError, Rule, RuleSet, compile_rules
 from microscoped.drivers.optics import Optics
 from microscoped.drivers.protocols import FocusDirection
@@ -163,8 +163,8 @@ class FocusPairConfig(Section):
     backend
         What runs the network (see ``docs/engines.md``).
     precision
-        Of the network's arithmetic: single precision, or convolutions in int8, only with ``openvino`` and after
-        ``microscoped models compile``.
+        Of the network's arithmetic: single precision; or, only with ``openvino`` and after ``microscoped models
+        compile``, bfloat16, or convolutions in int8.
     calibration
         Folder with the calibrations of this microscope; by default ``calibrations`` in the system's place for programs'
         data. ``auto`` uses pairs only with an accepted one that matches.
@@ -175,15 +175,12 @@ class FocusPairConfig(Section):
     tiles: Annotated[int, Field(ge=1, le=400)] = 25
     choose: Literal["nearest", "upper", "lower"] = "nearest"
     backend: Literal["auto", "onnxruntime", "tensorrt_rtx", "tensorrt", "openvino"] = "onnxruntime"
-    precision: Literal["fp32", "int8"] = "fp32"
+    precision: Literal["fp32", "bf16", "int8"] = "fp32"
     calibration: Path | None = None
 
     @model_validator(mode="after")
-    def _int8_of_one_backend(self) -> Self:
-        if self.precision == "int8" and self.backend != "openvino":
-            raise KeyProblemError(
-                "precision", f"precision int8 needs the backend openvino, not {self.backend}; set both, or fp32"
-            )
+    def _precision_of_one_backend(self) -> Self:
+        require_backend_of(self.precision, self.backend)
         return self
 
 
