@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from microscoped.models.cells.errors import MapError
 from microscoped.models.cells.inputs import PIXEL_UM, UNIT_NM
 from microscoped.models.cells.network import CellNetwork
 from microscoped.models.cells.scores import pair_cells
@@ -50,14 +51,20 @@ def differences(
     found: dict[str, list[NDArray[np.float64]]] = {FOUND: [], **{quantity.value: [] for quantity in ours.quantities}}
     for image in samples["opd"][:, 0]:
         opd_nm = np.asarray(image, np.float32) * np.float32(UNIT_NM)
-        measured, expected = (network.table(opd_nm, PIXEL_UM) for network in (ours, theirs))
+        expected = theirs.table(opd_nm, PIXEL_UM)
+        try:
+            measured = ours.table(opd_nm, PIXEL_UM)
+        except MapError:
+            # Maps that are not finite show no cell.
+            found[FOUND].append(np.ones(len(expected)))
+            continue
         pairs = pair_cells(expected, measured, SAME_UM, border=True)
         alone = len(pairs.missed) + len(pairs.false)
         found[FOUND].append(np.repeat([0.0, 1.0], [len(pairs.true), alone]))
         for quantity in ours.quantities:
             apart = measured.column(quantity)[pairs.found] - expected.column(quantity)[pairs.true]
             found[quantity.value].append(np.abs(apart))
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+    return {name: np.concatenate([[], *parts]) for name, parts in found.items()}
 
 
 __all__ = ["differences"]
