@@ -97,9 +97,11 @@ class ModelSpec:
         BuildFailedError
             They do not run in it.
         """
-        found = {lower.precision: lower for lower in self.lower}
-        if precision == "fp32" or precision in found:
-            return None if precision == "fp32" else found[precision]
+        if precision == "fp32":
+            return None
+        for lower in self.lower:
+            if lower.precision == precision:
+                return lower
         raise BuildFailedError(f"{self.name} has no {precision} version; leave its precision at fp32")
 
     def load_training(self) -> Training:
