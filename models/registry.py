@@ -18,12 +18,6 @@ if TYPE_CHECKING:
 
 WEIGHTS = Path(__file__).parent / "weights"
 """Where the shipped artefacts are."""
-FOCUS_PAIR_LIMITS: Mapping[str, Limit] = {
-    "defocus_dof": Limit(mean=0.05, p99=0.25),
-    "log_error": Limit(mean=0.05, p99=0.25),
-    "features": Limit(mean=0.05, p99=0.25),
-}
-"""How far networks of focus from a pair in lower precision may be from single precision."""
 CELLS_LIMITS: Mapping[str, Limit] = {
     "found": Limit(mean=0.005, p99=1.0),
     "max_opd_nm": Limit(mean=1.5, p99=3.7),
@@ -31,8 +25,11 @@ CELLS_LIMITS: Mapping[str, Limit] = {
     "area_um2": Limit(mean=7.2, p99=18.0),
     "length_um": Limit(mean=0.66, p99=1.65),
 }
-"""And networks of cells: half a per cent of the cells may be found by one alone; quantities may differ in the mean by a
-fifth, in the 99th percentile by half of the robust error that the networks themselves may have."""
+"""How far networks of cells in lower precision may be from single precision.
+
+Half a per cent of the cells may be found in one alone; quantities may differ in the mean by a fifth, in the 99th percentile
+by half of the robust error that is allowed of the networks themselves.
+"""
 
 
 class UnknownModelError(KeyError):
@@ -128,8 +125,15 @@ MODELS: Mapping[str, ModelSpec] = {
             artefacts=("focus_pair",),
             training="microscoped.models.focus_pair.training",
             lower=(
-                LowerPrecision("bf16", "microscoped.models.focus_pair.samples", FOCUS_PAIR_LIMITS),
-                LowerPrecision("int8", "microscoped.models.focus_pair.samples", FOCUS_PAIR_LIMITS),
+                LowerPrecision(
+                    "int8",
+                    "microscoped.models.focus_pair.samples",
+                    {
+                        "defocus_dof": Limit(mean=0.05, p99=0.25),
+                        "log_error": Limit(mean=0.05, p99=0.25),
+                        "features": Limit(mean=0.05, p99=0.25),
+                    },
+                ),
             ),
         ),
         ModelSpec(

@@ -163,8 +163,8 @@ class FocusPairConfig(Section):
     backend
         What runs the network (see ``docs/engines.md``).
     precision
-        Of the network's arithmetic: single precision; or, only with ``openvino`` and after ``microscoped models
-        compile``, bfloat16, or convolutions in int8.
+        Of the network's arithmetic: single precision, or convolutions in int8, only with ``openvino`` and after
+        ``microscoped models compile``.
     calibration
         Folder with the calibrations of this microscope; by default ``calibrations`` in the system's place for programs'
         data. ``auto`` uses pairs only with an accepted one that matches.
@@ -175,7 +175,7 @@ class FocusPairConfig(Section):
     tiles: Annotated[int, Field(ge=1, le=400)] = 25
     choose: Literal["nearest", "upper", "lower"] = "nearest"
     backend: Literal["auto", "onnxruntime", "tensorrt_rtx", "tensorrt", "openvino"] = "onnxruntime"
-    precision: Literal["fp32", "bf16", "int8"] = "fp32"
+    precision: Literal["fp32", "int8"] = "fp32"
     calibration: Path | None = None
 
     @model_validator(mode="after")
