@@ -27,8 +27,8 @@ CELLS_LIMITS: Mapping[str, Limit] = {
 }
 """How far networks of cells in lower precision may be from single precision.
 
-Half a per cent of the cells may be found in one alone; quantities may differ in the mean by a fifth, in the 99th percentile
-by half of the robust error that is allowed of the networks themselves.
+Half a per cent of the cells may be found in one alone; quantities may differ in the mean by a fifth, in the 99th
+percentile by half of the robust error that is allowed of the networks themselves.
 """
 
 
