@@ -56,8 +56,8 @@ def open_model(
     """Make a network ready to run.
 
     Every backend but the reference, ONNX Runtime, is compared with it here, on random batches, and refused if an
-    output differs by more than the sidecar's tolerance. A version in lower precision is compared on samples, with limits
-    of its own.
+    output differs by more than the sidecar's tolerance. A version in lower precision is compared on samples, with
+    limits of its own.
 
     Parameters
     ----------

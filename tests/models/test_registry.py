@@ -95,7 +95,7 @@ def test_what_is_shipped_passes_its_gate_in_lower_precision(
 ) -> None:
     require(lower.precision)
     monkeypatch.setattr("microscoped.models.runtimes._lower.QUANTISED_WITH", 48)
-    fewer = replace(lower, judged_by=lower.judged_by // 3)
+    fewer = replace(lower, judged_by=lower.judged_by // 4)
     for artefact in map(spec.load, spec.artefacts):
         compile_lower(artefact, fewer, tmp_path)
         with open_model(artefact, "openvino", cache_folder=tmp_path, lower=fewer) as model:
