@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from microscoped.models.cells import (
@@ -13,12 +15,11 @@ from microscoped.models.cells import (
     seeded_growing,
     threshold_watershed,
 )
-from microscoped.models.registry import WEIGHTS
-from microscoped.models.runtimes import ModelError, load_artefact, open_model
+from microscoped.models.registry import WEIGHTS, model_spec
+from microscoped.models.runtimes import ModelError, compile_lower, load_artefact, open_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -39,6 +40,8 @@ VARIANTS = {
 }
 """The paper's network, by how much it measures at once."""
 OPENVINO = "openvino"
+BF16 = f"{DEGRADED}, {OPENVINO} bf16"
+"""Network B in bfloat16, where the processor computes in it."""
 UNEVEN_UM = 120.0
 """Blocks of which the baselines make the background that they take off, where there is one."""
 
@@ -72,7 +75,11 @@ class Method:
 
 
 def networks(
-    wanted: dict[str, str], folders: Sequence[Path | None], threads: int, backend: str = "onnxruntime"
+    wanted: dict[str, str],
+    folders: Sequence[Path | None],
+    threads: int,
+    backend: str = "onnxruntime",
+    precision: str = "fp32",
 ) -> tuple[list[Method], dict[str, str]]:
     """Open networks.
 
@@ -86,6 +93,8 @@ def networks(
         That each may use.
     backend
         What runs them.
+    precision
+        Of their arithmetic; a lower one than single precision is compiled first, past its gate.
 
     Returns
     -------
@@ -96,19 +105,31 @@ def networks(
     absent: dict[str, str] = {}
     for name, artefact in wanted.items():
         suffix = "" if backend == "onnxruntime" else f", {backend}"
+        suffix += "" if precision == "fp32" else f" {precision}"
         try:
-            opened.append(_network(name + suffix, artefact, folders, threads, backend))
+            opened.append(_network(name + suffix, artefact, folders, threads, backend, precision))
         except (ModelError, CellsError, OSError) as error:
             absent[name + suffix] = str(error)
     return opened, absent
 
 
-def _network(name: str, artefact: str, folders: Sequence[Path | None], threads: int, backend: str) -> Method:
+def _network(
+    name: str, artefact: str, folders: Sequence[Path | None], threads: int, backend: str, precision: str
+) -> Method:
     paths = [(folder or WEIGHTS) / f"{artefact}.onnx" for folder in folders]
     read = load_artefact(next((path for path in paths if path.exists()), paths[-1]))
-    model = open_model(read, backend, threads=threads)
+    lower = model_spec("cells").in_precision(precision)
+    with tempfile.TemporaryDirectory() as plans:
+        if lower is not None:
+            compile_lower(read, lower, Path(plans))
+        model = open_model(read, backend, threads=threads, cache_folder=Path(plans), lower=lower)
     network = CellNetwork(model, read)
-    told = {"sha256": network.sha256, "backend": model.backend, "device": model.device}
+    told = {
+        "sha256": network.sha256,
+        "backend": model.backend,
+        "device": model.device,
+        "reason": model.choice.reason,
+    }
     slow = artefact.startswith("cells_reference")
     return Method(name, network.table, network.quantities, network.maps, slow, told)
 
@@ -131,6 +152,7 @@ def baselines(*, uneven: bool) -> list[Method]:
 
 __all__ = [
     "BASELINES",
+    "BF16",
     "CLEAN",
     "DEGRADED",
     "GROWING",

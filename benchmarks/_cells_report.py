@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from _cells_methods import BASELINES, CLEAN, DEGRADED
+from _cells_methods import BASELINES, BF16, CLEAN, DEGRADED
 from _judged import judged, print_targets, table_of
 
 from microscoped.models.cells import Quantity
@@ -42,22 +42,29 @@ def judge(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
     sets = {**figures.get("densities", {}), **figures.get("fields", {})}
     for name, limit in LEAST_DETECTED.items():
         rows = _rows(sets.get(name))
-        for network in (CLEAN, DEGRADED) if name in sets else ():
+        for network in _judged(rows) if name in sets else ():
             for figure in ("precision", "recall"):
                 found = rows[network]["detection"][figure]["value"] if network in rows else None
                 targets.append(judged(f"{name}, {network}: {figure}", found, limit, least=True))
     if CLEAN_SET in figures.get("fields", {}):
         rows = _rows(sets[CLEAN_SET])
-        for network in (CLEAN, DEGRADED):
+        for network in _judged(rows):
             targets += _measured(network, rows.get(network)) + _fast(network, rows)
     if WORST_SET in figures.get("fields", {}):
-        row = _rows(sets[WORST_SET]).get(DEGRADED)
-        found = None if row is None else row["quantities"][Quantity.DRY_MASS.value]["r2"]["value"]
-        targets.append(judged(f"{WORST_SET}, {DEGRADED}: R² of mass", found, LEAST_R2_WORST, least=True))
+        rows = _rows(sets[WORST_SET])
+        for network in _judged(rows)[1:]:
+            row = rows.get(network)
+            found = None if row is None else row["quantities"][Quantity.DRY_MASS.value]["r2"]["value"]
+            targets.append(judged(f"{WORST_SET}, {network}: R² of mass", found, LEAST_R2_WORST, least=True))
     if "gpu" in figures:
         rates = [frame_rate(figures["gpu"], row) for row in figures["gpu"].get("rows", []) if "seconds" in row]
         targets.append(judged("GPU: cells/s, frame to table", max(rates, default=None), LEAST_GPU_CELLS_PER_S))
     return targets
+
+
+def _judged(rows: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the networks that have targets: both, and B in bfloat16 where it runs."""
+    return (CLEAN, DEGRADED, BF16) if BF16 in rows else (CLEAN, DEGRADED)
 
 
 def _measured(network: str, row: Mapping[str, Any] | None) -> list[dict[str, Any]]:
@@ -127,7 +134,7 @@ def tables(figures: Mapping[str, Any], console: Console) -> None:
 
 
 def _speeds(name: str, found: Mapping[str, Any]) -> Table:
-    others = [row["name"] for row in found["rows"] if row["name"] in (CLEAN, DEGRADED)]
+    others = [row["name"] for row in found["rows"] if row["name"] in (CLEAN, DEGRADED, BF16)]
     table = table_of(
         f"{name}: from an image to its table, {found['fields']} fields, {found['cells']} cells, by turns",
         ("method", "n", "ms, median", "busy", "cells/s (90 %)", "cells·quantities/s", *(f"÷ {one}" for one in others)),

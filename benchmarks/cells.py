@@ -6,7 +6,8 @@ Rows (choose with ``--rows``):
   and once with noise of 20 nm and a background of 30 nm. On each field by turns: the network trained on clean images
   (A), the one trained on degraded ones (B, the daemon's default), the 20 layers of 32 features of Allier 2022 (once a
   field: it is slow), seeded growing, and threshold, watershed and region properties (scikit-image). Where there is a
-  background, the classical ways take it off first. Where OpenVINO is installed, B runs on it, too.
+  background, the classical ways take it off first. Where OpenVINO is installed, B runs on it, too, and in bfloat16
+  where the processor computes in that.
 - *densities*: the clean fields of 183, 364 and 527 cells/mm², without the slow ones.
 - *frame*: 2748 × 3840 pixels, laid out of such fields, through B in a process of its own, with one thread and with two.
 - *reference*: the paper's network for one quantity, for two, and for all four.
@@ -92,10 +93,13 @@ def _arguments() -> argparse.Namespace:
 def _fields(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the figures of all methods on clean fields and on the worst ones."""
     read, absent = networks(NETWORKS, [arguments.weights], arguments.threads)
-    also, _ = networks({DEGRADED: NETWORKS[DEGRADED]}, [arguments.weights], arguments.threads, OPENVINO)
+    for precision in ("fp32", "bf16"):
+        wanted = {DEGRADED: NETWORKS[DEGRADED]}
+        more, missing = networks(wanted, [arguments.weights], arguments.threads, OPENVINO, precision)
+        read, absent = read + more, absent | missing
     found: dict[str, Any] = {"absent": absent}
     for name in (CLEAN_SET, WORST_SET):
-        methods = [*read, *also, *baselines(uneven=name == WORST_SET)]
+        methods = [*read, *baselines(uneven=name == WORST_SET)]
         found[name] = compare(fields_of(name, arguments.fields), methods, arguments.repeats)
     return found
 

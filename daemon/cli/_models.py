@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from microscoped.models.registry import ModelSpec
     from microscoped.models.runtimes import (
         Artefact,
-        CompiledInt8,
+        CompiledLower,
         CompiledModel,
         CompiledPlan,
         Deviation,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     )
     from microscoped.models.training import Progress, Training
 
-    Builder = Callable[[ModelSpec, Artefact, Path, bool], tuple[CompiledPlan | CompiledInt8, tuple[Deviation, ...]]]
+    Builder = Callable[[ModelSpec, Artefact, Path, bool], tuple[CompiledPlan | CompiledLower, tuple[Deviation, ...]]]
 
 TRAIN_EXTRA = "training needs the extra: pip install 'microscoped[train]'"
 TRAIN_PACKAGES = frozenset({"torch", "onnx", "onnxscript", "onnx_ir"})
@@ -200,8 +200,8 @@ def compile_models(
         list[str] | None,
         typer.Option(help="A GPU's compute capability, as SM89; may be repeated.", show_default="Ampere and later"),
     ] = None,
-    backend: Annotated[str, typer.Option(help="tensorrt_rtx; or openvino, for int8.")] = "tensorrt_rtx",
-    precision: Annotated[str, typer.Option(help="fp32 with tensorrt_rtx, int8 with openvino.")] = "fp32",
+    backend: Annotated[str, typer.Option(help="tensorrt_rtx; or openvino, for bf16 and int8.")] = "tensorrt_rtx",
+    precision: Annotated[str, typer.Option(help="fp32 with tensorrt_rtx; bf16 or int8 with openvino.")] = "fp32",
     artefact: Network = None,
     folder: Annotated[
         Path | None, typer.Option(help="The plan cache.", show_default="plans in the system's data folder")
@@ -209,24 +209,26 @@ def compile_models(
     anew: Annotated[bool, typer.Option("--anew", help="Build also what is there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one document a line, for programs.")] = False,
 ) -> None:
-    """Build the plan of every shipped network: for TensorRT-RTX, which needs no GPU, or in int8 for this processor.
+    """Build the plan of every shipped network: for TensorRT-RTX, without a GPU, or in bf16 or int8 for this processor.
 
-    An int8 network is made from samples that are rendered first, which takes minutes; then it is compared with ONNX
-    Runtime on other samples, and kept only if it is accurate enough.
+    A network in bf16 or int8 is compared with ONNX Runtime's single precision on samples, and kept only if it is
+    accurate enough. Samples are rendered first, for int8 also those that it is made from, which takes minutes.
     Exit code: 0 if all were built, 1 if one could not be, or nothing is shipped, 2 if there is no such model.
     """
     from microscoped.models.registry import MODELS
     from microscoped.models.runtimes import ArtefactError, BackendError
 
-    if (backend, precision) not in {("tensorrt_rtx", "fp32"), ("openvino", "int8")}:
+    if (backend, precision) not in {("tensorrt_rtx", "fp32"), ("openvino", "bf16"), ("openvino", "int8")}:
         fail(
             f"--backend {backend} --precision {precision}: there are plans for tensorrt_rtx in fp32, and for"
-            " openvino in int8; everything else needs none",
+            " openvino in bf16 and int8; everything else needs none",
             WRONG_USE,
         )
     if target and backend != "tensorrt_rtx":
         fail(f"--target {target[0]}: only plans of tensorrt_rtx are for a GPU", WRONG_USE)
-    build: Builder = partial(_build_plan, target or ()) if backend == "tensorrt_rtx" else _build_int8
+    build: Builder = (
+        partial(_build_plan, target or ()) if backend == "tensorrt_rtx" else partial(_build_lower, precision)
+    )
     cache = folder or _folder("plans")
     specs = [_spec(name)] if name is not None else list(MODELS.values())
     if artefact is not None and name is None:
@@ -264,16 +266,15 @@ def _build_plan(
     return compile_artefact(artefact, "tensorrt_rtx", targets, cache, anew=anew), ()
 
 
-def _build_int8(
-    spec: ModelSpec, artefact: Artefact, cache: Path, anew: bool
-) -> tuple[CompiledInt8, tuple[Deviation, ...]]:
-    from microscoped.models.runtimes import compile_int8
-    from microscoped.models.runtimes.errors import BuildFailedError
+def _build_lower(
+    precision: str, spec: ModelSpec, artefact: Artefact, cache: Path, anew: bool
+) -> tuple[CompiledLower, tuple[Deviation, ...]]:
+    from microscoped.models.runtimes import compile_lower
 
-    if spec.int8 is None:
-        raise BuildFailedError(f"{spec.name} has no int8 version; leave its precision at fp32")
+    lower = spec.in_precision(precision)
+    assert lower is not None  # noqa: S101 - fp32 was refused; narrows the type
     with _Bar() as bar:
-        plan = compile_int8(artefact, spec.int8, cache, anew=anew, progress=bar)
+        plan = compile_lower(artefact, lower, cache, anew=anew, progress=bar)
     return plan, plan.deviations
 
 
@@ -295,7 +296,7 @@ def bench(
     """Time a network on every backend that can be used, in turns in one process.
 
     The ratio says how many times as fast as ONNX Runtime a backend is; on a busy computer it means more than the times.
-    OpenVINO is timed in int8, too, where that was compiled and is accurate enough.
+    OpenVINO is timed in lower precision, too, where that was compiled and is accurate enough.
     Exit code: 0, 1 if a backend that was named cannot be used or the weights are missing, 2 for a wrong option.
     """
     from microscoped.models.runtimes import BACKENDS, REFERENCE, bench_models
@@ -334,7 +335,7 @@ def bench(
 def _open_all(
     spec: ModelSpec, artefact: Artefact, backends: Iterable[str], threads: int, cache: Path
 ) -> tuple[list[CompiledModel], dict[str, str], dict[str, str]]:
-    """Open what can be used; say why not of the rest, and of int8, which nobody has named."""
+    """Open what can be used; say why not of the rest, and of lower precisions, which nobody has named."""
     from microscoped.models.runtimes import ModelError, open_model
 
     opened: list[CompiledModel] = []
@@ -346,11 +347,11 @@ def _open_all(
         except ModelError as error:
             refused[backend] = str(error)
             continue
-        if backend == "openvino" and spec.int8 is not None:
+        for lower in spec.lower if backend == "openvino" else ():
             try:
-                opened.append(open_model(artefact, backend, threads=threads, cache_folder=cache, int8=spec.int8))
+                opened.append(open_model(artefact, backend, threads=threads, cache_folder=cache, lower=lower))
             except ModelError as error:
-                beside[f"{backend} int8"] = str(error)
+                beside[f"{backend} {lower.precision}"] = str(error)
     return opened, refused, beside
 
 

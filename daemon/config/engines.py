@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from microscoped.daemon.config.lensfree import LensFreeReadingConfig
-from microscoped.daemon.config.section import KeyProblemError, Positive, Section
+from microscoped.daemon.config.section import KeyProblemError, Positive, Section, require_backend_of
 
 
 class EngineConfig(Section):
@@ -144,6 +144,9 @@ class CellsEngineConfig(Section):
         and watershed.
     backend
         What runs the network (see ``docs/engines.md``).
+    precision
+        Of the network's arithmetic: single precision; or bfloat16, only with ``openvino``, on a processor that has it,
+        and after ``microscoped models compile``.
     every
         Of a stream, each how manieth frame is measured; single frames always are.
     least_opd_nm
@@ -166,11 +169,17 @@ class CellsEngineConfig(Section):
     lensfree: LensFreeReadingConfig = LensFreeReadingConfig()
     network: Literal["cells_b", "cells_a", "none"] = "cells_b"
     backend: Literal["auto", "onnxruntime", "tensorrt_rtx", "tensorrt", "openvino"] = "onnxruntime"
+    precision: Literal["fp32", "bf16"] = "fp32"
     every: Annotated[int, Field(ge=1, le=100_000)] = 1
     least_opd_nm: Annotated[float, Field(ge=0)] = 0.0
     link: bool = True
     link_reach_um: Positive = 15.0
     columns: tuple[CellColumn, ...] = ()
+
+    @model_validator(mode="after")
+    def _precision_of_one_backend(self) -> Self:
+        require_backend_of(self.precision, self.backend)
+        return self
 
     @model_validator(mode="after")
     def _of_one_source(self) -> Self:

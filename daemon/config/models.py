@@ -17,7 +17,7 @@ from microscoped.daemon.config.microscopes import (
     OpdConfig,
     SimulatedConfig,
 )
-from microscoped.daemon.config.section import KeyProblemError, Positive, Section
+from microscoped.daemon.config.section import KeyProblemError, Positive, Section, require_backend_of
 from microscoped.daemon.rules import BadRulesError, Rule, RuleSet, compile_rules
 from microscoped.drivers.optics import Optics
 from microscoped.drivers.protocols import FocusDirection
@@ -179,11 +179,8 @@ class FocusPairConfig(Section):
     calibration: Path | None = None
 
     @model_validator(mode="after")
-    def _int8_of_one_backend(self) -> Self:
-        if self.precision == "int8" and self.backend != "openvino":
-            raise KeyProblemError(
-                "precision", f"precision int8 needs the backend openvino, not {self.backend}; set both, or fp32"
-            )
+    def _precision_of_one_backend(self) -> Self:
+        require_backend_of(self.precision, self.backend)
         return self
 
 

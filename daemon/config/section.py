@@ -35,4 +35,18 @@ class Section(BaseModel):
         return values
 
 
-__all__ = ["KeyProblemError", "Positive", "Section"]
+def require_backend_of(precision: str, backend: str) -> None:
+    """Check the keys ``precision`` and ``backend`` of a section against each other.
+
+    Raises
+    ------
+    KeyProblemError
+        The backend has single precision only.
+    """
+    if precision != "fp32" and backend != "openvino":
+        raise KeyProblemError(
+            "precision", f"precision {precision} needs the backend openvino, not {backend}; set both, or fp32"
+        )
+
+
+__all__ = ["KeyProblemError", "Positive", "Section", "require_backend_of"]

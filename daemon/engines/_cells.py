@@ -128,14 +128,21 @@ def _network(config: Config) -> Artefact | None:
 
 def _reader(config: Config) -> CellReader:
     """Open what makes tables."""
-    artefact, backend = _network(config), config.engines.cells.backend
+    artefact, chosen = _network(config), config.engines.cells
     if artefact is None:
         from microscoped.models.cells.engine import WatershedReader
 
         return WatershedReader()
     from microscoped.models.cells import CellNetwork
 
-    model = open_model(artefact, backend, threads=engine_threads(), cache_folder=plans_folder(), fallback=True)
+    model = open_model(
+        artefact,
+        chosen.backend,
+        threads=engine_threads(),
+        cache_folder=plans_folder(),
+        fallback=True,
+        lower=model_spec(CELLS).in_precision(chosen.precision),
+    )
     return CellNetwork(model, artefact)
 
 

@@ -88,7 +88,7 @@ def _open_network(config: Config, artefact: Artefact) -> CompiledModel:
         threads=engine_threads(),
         cache_folder=plans_folder(),
         fallback=True,
-        int8=model_spec(PairEngine.name).int8 if chosen.precision == "int8" else None,
+        lower=model_spec(PairEngine.name).in_precision(chosen.precision),
     )
 
 

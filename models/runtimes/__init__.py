@@ -15,8 +15,8 @@ from microscoped.models.runtimes._artefact import (
 from microscoped.models.runtimes._bench import Speed, bench_models
 from microscoped.models.runtimes._compare import Difference, compare_models, random_inputs
 from microscoped.models.runtimes._compile import CompiledPlan, compile_artefact
-from microscoped.models.runtimes._gate import Deviation, Limit
-from microscoped.models.runtimes._int8 import CompiledInt8, Quantisation, SampleMaker, compile_int8
+from microscoped.models.runtimes._gate import Deviation, Judge, Limit
+from microscoped.models.runtimes._lower import CompiledLower, LowerPrecision, SampleMaker, compile_lower
 from microscoped.models.runtimes._model import Choice, CompiledModel
 from microscoped.models.runtimes._onnx_torch import TorchNetwork
 from microscoped.models.runtimes._open import AUTO, BACKENDS, REFERENCE, open_model
@@ -31,15 +31,16 @@ __all__ = [
     "BackendError",
     "BatchProfile",
     "Choice",
-    "CompiledInt8",
+    "CompiledLower",
     "CompiledModel",
     "CompiledPlan",
     "Deviation",
     "Difference",
     "InputError",
+    "Judge",
     "Limit",
+    "LowerPrecision",
     "ModelError",
-    "Quantisation",
     "SampleMaker",
     "Sidecar",
     "Speed",
@@ -48,7 +49,7 @@ __all__ = [
     "bench_models",
     "compare_models",
     "compile_artefact",
-    "compile_int8",
+    "compile_lower",
     "load_artefact",
     "open_model",
     "random_inputs",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Limit:
-    """How far one output may be from the reference, in the output's unit.
+    """How far one figure may be from the reference, in its own unit.
 
     Parameters
     ----------
@@ -36,16 +36,17 @@ class Limit:
 
 @dataclass(frozen=True)
 class Deviation:
-    """How far one output is from the reference, in the output's unit.
+    """How far one figure is from the reference, in its own unit.
 
     Parameters
     ----------
     output
-        Its name.
+        Its name: of an output, or of what is read from the outputs.
     unit
-        Its unit.
+        Its unit; 1 where there is none, or where the name says it.
     mean, p99
-        Of the absolute difference over all samples and elements; infinite where an answer is not finite.
+        Of the absolute difference over all samples and elements; infinite where an answer is not finite, or there is
+        nothing to compare.
     limit
         What is allowed.
     """
@@ -69,12 +70,30 @@ class Deviation:
         )
 
 
+class Judge(Protocol):
+    """What a module offers that compares networks by what is read from their outputs."""
+
+    def differences(
+        self,
+        model: CompiledModel,
+        reference: CompiledModel,
+        artefact: Artefact,
+        samples: Mapping[str, NDArray[Any]],
+    ) -> Mapping[str, NDArray[np.float64]]:
+        """Return absolute differences between two networks on samples, any number of them, by the name of the figure.
+
+        Parameters are those of `measure_deviations`. A value that is not finite is a difference without bound.
+        """
+        ...
+
+
 def measure_deviations(
     model: CompiledModel,
     reference: CompiledModel,
     artefact: Artefact,
     samples: Mapping[str, NDArray[Any]],
     limits: Mapping[str, Limit],
+    judge: Judge | None = None,
 ) -> tuple[Deviation, ...]:
     """Run samples through a model and the reference.
 
@@ -87,24 +106,27 @@ def measure_deviations(
     samples
         By input, the batch axis first.
     limits
-        By output.
+        By figure.
+    judge
+        Tells the figures; None: each output is one.
 
     Returns
     -------
     deviations
-        One for each output.
+        One for each figure.
 
     Raises
     ------
     ValueError
-        An output has no limit.
+        A figure has no limit.
     """
-    if missing := [tensor.name for tensor in artefact.sidecar.outputs if tensor.name not in limits]:
+    found = (_of_outputs if judge is None else judge.differences)(model, reference, artefact, samples)
+    if missing := [name for name in found if name not in limits]:
         raise ValueError(f"output {missing[0]} of {artefact.name} has no limit; there are some of {', '.join(limits)}")
-    ours, theirs = (_run(each, artefact, samples) for each in (model, reference))
+    units = {tensor.name: tensor.unit for tensor in artefact.sidecar.outputs}
     return tuple(
-        Deviation(tensor.name, tensor.unit, *_figures(ours[tensor.name], theirs[tensor.name]), limits[tensor.name])
-        for tensor in artefact.sidecar.outputs
+        Deviation(name, units.get(name, "1"), *_figures(differences), limits[name])
+        for name, differences in found.items()
     )
 
 
@@ -123,6 +145,15 @@ def require_accuracy(model: CompiledModel, found: tuple[Deviation, ...], count: 
         )
 
 
+def _of_outputs(
+    model: CompiledModel, reference: CompiledModel, artefact: Artefact, samples: Mapping[str, NDArray[Any]]
+) -> dict[str, NDArray[np.float64]]:
+    """Return the absolute differences of all elements of each output."""
+    ours, theirs = (_run(each, artefact, samples) for each in (model, reference))
+    with np.errstate(invalid="ignore"):
+        return {tensor.name: np.abs(ours[tensor.name] - theirs[tensor.name]) for tensor in artefact.sidecar.outputs}
+
+
 def _run(
     model: CompiledModel, artefact: Artefact, samples: Mapping[str, NDArray[Any]]
 ) -> dict[str, NDArray[np.float64]]:
@@ -133,11 +164,10 @@ def _run(
     return {name: np.concatenate([np.asarray(answer[name], np.float64) for answer in answers]) for name in answers[0]}
 
 
-def _figures(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> tuple[float, float]:
-    if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
+def _figures(differences: NDArray[np.float64]) -> tuple[float, float]:
+    if not (differences.size and np.isfinite(differences).all()):
         return float("inf"), float("inf")
-    difference = np.abs(ours - theirs)
-    return float(difference.mean()), float(np.percentile(difference, 99))
+    return float(differences.mean()), float(np.percentile(differences, 99))
 
 
-__all__ = ["Deviation", "Limit", "measure_deviations", "require_accuracy"]
+__all__ = ["Deviation", "Judge", "Limit", "measure_deviations", "require_accuracy"]

@@ -48,7 +48,7 @@ class CompiledModel(Protocol):
 
     @property
     def backend(self) -> str:
-        """What runs it: the name of a backend, or ``openvino int8``."""
+        """What runs it: the name of a backend, or ``openvino`` with a lower precision."""
         ...
 
     @property

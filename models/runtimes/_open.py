@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from microscoped.models.runtimes._compare import require_agreement
 from microscoped.models.runtimes._compile import find_provider_safely, key_of, plan_of
 from microscoped.models.runtimes._cuda import CudaContext, find_driver
-from microscoped.models.runtimes._int8 import open_int8
+from microscoped.models.runtimes._lower import open_lower
 from microscoped.models.runtimes._model import BaseModel, Choice, CompiledModel
 from microscoped.models.runtimes._onnxruntime import OnnxRuntimeModel
-from microscoped.models.runtimes._openvino import INT8, OpenVinoModel
+from microscoped.models.runtimes._openvino import OpenVinoModel, backend_of
 from microscoped.models.runtimes._tensorrt import TensorRtModel
 from microscoped.models.runtimes._torch_cuda import TorchCudaModel
 from microscoped.models.runtimes.errors import (
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from microscoped.models.runtimes._artefact import Artefact
-    from microscoped.models.runtimes._int8 import Quantisation
+    from microscoped.models.runtimes._lower import LowerPrecision
     from microscoped.models.runtimes._provider import ProviderName
 
 log = logging.getLogger("microscoped.models")
@@ -51,12 +51,13 @@ def open_model(
     threads: int = 1,
     cache_folder: Path | None = None,
     fallback: bool = False,
-    int8: Quantisation | None = None,
+    lower: LowerPrecision | None = None,
 ) -> CompiledModel:
     """Make a network ready to run.
 
     Every backend but the reference, ONNX Runtime, is compared with it here, on random batches, and refused if an
-    output differs by more than the sidecar's tolerance. An int8 version is compared on samples, with limits of its own.
+    output differs by more than the sidecar's tolerance. A version in lower precision is compared on samples, with
+    limits of its own.
 
     Parameters
     ----------
@@ -71,9 +72,9 @@ def open_model(
         Where plans and compiled kernels are kept; None builds them at every opening.
     fallback
         Whether ONNX Runtime takes over where a backend that was named cannot be used. With ``auto`` it always does.
-        Where int8 cannot be used, single precision on the same backend is tried first.
-    int8
-        Only with ``openvino``: run the version that `compile_int8` has made of this. None is single precision.
+        Where a lower precision cannot be used, single precision on the same backend is tried first.
+    lower
+        Only with ``openvino``: run the version that `compile_lower` has made of this. None is single precision.
 
     Returns
     -------
@@ -83,7 +84,7 @@ def open_model(
     Raises
     ------
     UnknownBackendError
-        There is no such backend, or none such in int8.
+        There is no such backend, or it has no lower precision.
     ArtefactAlteredError
         The ONNX file's inputs or outputs are not those of the sidecar.
     BackendError
@@ -93,20 +94,22 @@ def open_model(
         raise UnknownBackendError(
             f"backend {backend!r}: there is none of this name; use {AUTO} or {', '.join(BACKENDS)}"
         )
-    if int8 is not None and backend != OpenVinoModel.backend:
-        raise UnknownBackendError(f"backend {backend!r} has no int8; use {OpenVinoModel.backend}, or fp32")
+    if lower is not None and backend != OpenVinoModel.backend:
+        raise UnknownBackendError(
+            f"backend {backend!r} has no precision {lower.precision}; use {OpenVinoModel.backend}, or fp32"
+        )
     if threads < 1:
         raise ValueError(f"threads {threads}: must be 1 or more")
-    asked = backend if int8 is None else INT8
+    asked = backend if lower is None else backend_of(lower.precision)
     wanted = PREFERRED if backend == AUTO else (asked,)
-    instead = (REFERENCE,) if int8 is None else (backend, REFERENCE)
+    instead = (REFERENCE,) if lower is None else (backend, REFERENCE)
     may_fall_back = backend == AUTO or (fallback and backend != REFERENCE)
     obstacles: list[str] = []
     level = logging.INFO
     for candidate in (*wanted, *instead) if may_fall_back else wanted:
         try:
-            if candidate == INT8 and int8 is not None:
-                model, reason = _open_int8(artefact, int8, threads, cache_folder)
+            if lower is not None and candidate == asked:
+                model, reason = _open_lower(artefact, lower, threads, cache_folder)
             else:
                 model, reason = _open(artefact, candidate, threads, cache_folder)
         except BackendError as error:
@@ -152,9 +155,9 @@ def _open(artefact: Artefact, backend: str, threads: int, folder: Path | None) -
     )
 
 
-def _open_int8(artefact: Artefact, int8: Quantisation, threads: int, folder: Path | None) -> tuple[BaseModel, str]:
-    """Open the int8 version past its gate; return it and what speaks for it."""
-    model, found = open_int8(artefact, int8, threads, folder)
+def _open_lower(artefact: Artefact, lower: LowerPrecision, threads: int, folder: Path | None) -> tuple[BaseModel, str]:
+    """Open a version in lower precision past its gate; return it and what speaks for it."""
+    model, found = open_lower(artefact, lower, threads, folder)
     return model, f"it is accurate enough on samples that did not make it ({'; '.join(map(str, found))})"
 
 

@@ -1,22 +1,33 @@
-"""OpenVINO on the CPU: the same ONNX file in single precision, or one whose convolutions are in int8."""
+"""OpenVINO on the CPU: an ONNX file in single precision or in bfloat16, or one whose convolutions are in int8."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from microscoped.models.runtimes._model import BaseModel, check_agrees
-from microscoped.models.runtimes.errors import BackendMissingError, BuildFailedError, ExecutionError
+from microscoped.models.runtimes.errors import (
+    BackendMissingError,
+    BuildFailedError,
+    ExecutionError,
+    UnsupportedProcessorError,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from microscoped.models.runtimes._artefact import Artefact
 
 
-INT8 = "openvino int8"
-"""Name of OpenVINO with convolutions in int8; it is opened where int8 is asked for, never by its name."""
+Precision = Literal["fp32", "bf16", "int8"]
+"""Of a network's arithmetic: single precision, bfloat16 throughout, or convolutions in 8-bit integers."""
+HINTS: Mapping[Precision, str] = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+"""What OpenVINO is told to compute in; convolutions that stand between Q/DQ pairs are in int8 nevertheless."""
+NATIVE: Mapping[Precision, str] = {"bf16": "BF16"}
+"""What OpenVINO must find in the processor."""
 
 
 class OpenVinoModel(BaseModel):
@@ -28,13 +39,17 @@ class OpenVinoModel(BaseModel):
         The network.
     threads
         Threads that one run uses.
+    precision
+        What it computes in.
     onnx
-        Another ONNX file with the same inputs and outputs; None is the artefact's own.
+        Another ONNX file with the same inputs and outputs; None is the artefact's own. One in int8 needs it.
 
     Raises
     ------
     BackendMissingError
         ``openvino`` cannot be imported.
+    UnsupportedProcessorError
+        The processor does not compute in this precision by itself.
     BuildFailedError
         OpenVINO does not take the file.
     ArtefactAlteredError
@@ -43,15 +58,18 @@ class OpenVinoModel(BaseModel):
 
     backend = "openvino"
 
-    def __init__(self, artefact: Artefact, threads: int, onnx: bytes | None = None) -> None:
+    def __init__(
+        self, artefact: Artefact, threads: int, precision: Precision = "fp32", onnx: bytes | None = None
+    ) -> None:
         openvino = import_openvino()
+        require_native(precision)
+        self.backend = backend_of(precision)
         super().__init__(artefact, f"CPU, {threads} thread{'s' if threads > 1 else ''}")
         core = openvino.Core()
-        # Processors with AMX would compute in bfloat16 by themselves; the answers are compared in single precision.
-        # Convolutions that stand between Q/DQ pairs are in int8 nevertheless.
+        # Without a hint OpenVINO would take bfloat16 by itself where the processor has it.
         hints = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": HINTS[precision],
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
         }
@@ -76,21 +94,32 @@ class OpenVinoModel(BaseModel):
         self._request = None
 
 
-class OpenVinoInt8Model(OpenVinoModel):
-    """The same with convolutions in int8.
+def backend_of(precision: Precision) -> str:
+    """Return how OpenVINO is called in a precision; by its name alone it is opened in single precision."""
+    return OpenVinoModel.backend if precision == "fp32" else f"{OpenVinoModel.backend} {precision}"
 
-    Parameters
-    ----------
-    artefact, threads
-        As of `OpenVinoModel`.
-    onnx
-        The quantised file.
+
+def processor_name() -> str:
+    """Return what OpenVINO calls the processor."""
+    return str(import_openvino().Core().get_property("CPU", "FULL_DEVICE_NAME"))
+
+
+def require_native(precision: Precision) -> None:
+    """Refuse a precision that the processor would only emulate, or leave to another.
+
+    Raises
+    ------
+    BackendMissingError
+        OpenVINO cannot be imported.
+    UnsupportedProcessorError
+        The processor has no arithmetic of it.
     """
-
-    backend = INT8
-
-    def __init__(self, artefact: Artefact, threads: int, onnx: bytes) -> None:
-        super().__init__(artefact, threads, onnx)
+    has = import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if precision in NATIVE and NATIVE[precision] not in has:
+        raise UnsupportedProcessorError(
+            f"precision {precision} needs a processor that computes in it, with AMX or AVX512-BF16; OpenVINO finds"
+            f" {', '.join(has)} in this one, {processor_name()}: set the precision to fp32"
+        )
 
 
 def import_openvino() -> Any:  # noqa: ANN401 - openvino is untyped
@@ -116,4 +145,4 @@ def _tensor(port: Any) -> tuple[str, tuple[int | None, ...], np.dtype[Any]]:  # 
     return port.any_name, shape, np.dtype(port.element_type.to_dtype())
 
 
-__all__ = ["INT8", "OpenVinoInt8Model", "OpenVinoModel", "import_openvino"]
+__all__ = ["OpenVinoModel", "Precision", "backend_of", "import_openvino", "processor_name", "require_native"]

@@ -86,6 +86,12 @@ class UnsupportedGpuError(BackendError):
     code = "backend.gpu_unsupported"
 
 
+class UnsupportedProcessorError(BackendError):
+    """The processor has no arithmetic of this precision, and it is not emulated. The message names the remedy."""
+
+    code = "backend.processor_unsupported"
+
+
 class BuildFailedError(BackendError):
     """The backend cannot make a plan, or load the network. The message holds what the backend itself said."""
 
@@ -141,5 +147,6 @@ __all__ = [
     "SidecarError",
     "UnknownBackendError",
     "UnsupportedGpuError",
+    "UnsupportedProcessorError",
     "WrongPlanError",
 ]

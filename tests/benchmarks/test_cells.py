@@ -176,6 +176,21 @@ def test_what_misses_a_target_is_said_to(
     assert part("_judged").missed(told) == bool(missed)
 
 
+def test_bfloat16_is_judged_where_it_runs(part: Callable[[str], ModuleType]) -> None:
+    report, name = part("_cells_report"), part("_cells_methods").BF16
+    growing = row("seeded growing", 0.8, over=6.0)
+    growing["over"][name] = {"median": 4.9, "low": 4.8, "high": 5.0}
+    watershed = row("threshold, watershed", 0.7, over=9.0)
+    watershed["over"][name] = growing["over"][CLEAN]
+    told = [
+        target for target in report.judge(figures(*GOOD[:2], row(name), growing, watershed)) if name in target["what"]
+    ]
+    failed = [target["what"] for target in told if target["met"] is not True]
+    assert failed == [f"density_255, {name}: seeded growing ÷ it"]
+    assert {"noise_20_background_30", "density_255"} == {target["what"].split(",")[0] for target in told}
+    assert not any(name in target["what"] for target in report.judge(figures(*GOOD)))
+
+
 @pytest.mark.parametrize(
     ("baseline", "missed"),
     [

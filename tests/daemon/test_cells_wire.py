@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,10 +19,11 @@ from microscoped.daemon.protocol.events import MeasureData
 from microscoped.daemon.record import Entry, read_journal, replay_journal
 from microscoped.models import Measurement, Part
 from microscoped.models.cells import from_arrow
-from microscoped.models.registry import ModelSpec, model_spec
-from microscoped.models.runtimes import ArtefactError
+from microscoped.models.registry import MODELS, ModelSpec, model_spec
+from microscoped.models.runtimes import ArtefactError, compile_lower
 from microscoped.simulators import SimulatedMicroscope
 from tests.conftest import CONFIG, Rig
+from tests.models.runtimes.openvinos import require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -201,6 +203,30 @@ def test_a_network_that_is_not_there_is_told_and_the_daemon_runs_without(
     told = rig.scope.request("describe")
     assert (told["cells"], told["no_cells"]) == (None, "the network cannot be used: cells_b is not there")
     assert "cells" not in rig.scope.status()["engines"]
+
+
+@pytest.mark.skipif(not NETWORK, reason="its weights are not shipped")
+def test_bf16_runs_once_it_was_made_and_until_then_single_precision_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    require("bf16")
+    monkeypatch.setenv("MICROSCOPED_DATA_HOME", str(tmp_path))
+    spec = model_spec("cells")
+    lower = replace(spec.lower[0], judged_by=3)
+    monkeypatch.setitem(MODELS, "cells", replace(spec, lower=(lower,)))
+    config = configured({"network": "cells_b", "backend": "openvino", "precision": "bf16"})
+
+    def told() -> str:
+        caplog.clear()
+        with caplog.at_level("INFO", "microscoped.models"):
+            assert not isinstance(cells_engine(config), str)
+        return next(f"{r.levelname} {r.message}" for r in caplog.records if r.message.startswith("cells_b runs on "))
+
+    before = told()
+    assert before.startswith("WARNING cells_b runs on openvino, CPU")
+    assert "openvino bf16 cannot be used: there is no bf16 version of cells_b" in before
+    compile_lower(spec.load("cells_b"), lower, tmp_path / "plans")
+    assert told().startswith("INFO cells_b runs on openvino bf16, CPU")
 
 
 def test_holograms_are_read_by_the_engine_of_holograms_where_there_is_one() -> None:

@@ -248,6 +248,16 @@ BAD = {
         3,
         ["focus.pair.precision", "onnxruntime", "set both"],
     ),
+    "bf16 of a backend that has none": (
+        "engines:\n  cells:\n    precision: bf16\n    backend: auto",
+        3,
+        ["engines.cells.precision", "bf16", "not auto", "set both"],
+    ),
+    "a precision that cells have not": (
+        "engines:\n  cells:\n    backend: openvino\n    precision: int8",
+        4,
+        ["engines.cells.precision", "'int8'", "bf16"],
+    ),
     "unknown precision": ("focus:\n  pair:\n    precision: int4", 3, ["focus.pair.precision", "'int4'", "fp32"]),
     "a word for a section": ("stage: fast", 1, ["stage", "'fast'", "is a section"]),
     "open to the network": (

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from microscoped.models.registry import MODELS, WEIGHTS, UnknownModelError, model_spec
-from microscoped.models.runtimes import compile_artefact, compile_int8, load_artefact, open_model, random_inputs
+from microscoped.models.runtimes import (
+    compile_artefact,
+    compile_lower,
+    load_artefact,
+    open_model,
+    random_inputs,
+)
+from microscoped.models.runtimes.errors import BuildFailedError
 from microscoped.models.training import Silence
+from tests.models.runtimes.openvinos import require
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from microscoped.models.registry import ModelSpec
+    from microscoped.models.runtimes import LowerPrecision
 
 SHIPPED = sorted(WEIGHTS.glob("*.onnx"))
 
@@ -58,31 +70,44 @@ def test_what_is_shipped_builds_with_tensorrt_rtx(path: Path) -> None:
     assert compile_artefact(load_artefact(path)).size > 0
 
 
-@pytest.mark.parametrize("name", [name for name, spec in MODELS.items() if spec.int8 is not None])
-def test_an_int8_version_has_a_limit_for_every_output_and_samples_for_every_input(name: str) -> None:
-    spec = model_spec(name)
-    assert spec.int8 is not None
-    made = importlib.import_module(spec.int8.samples).samples(2, 0, Silence())
+LOWER = [
+    pytest.param(spec, lower, id=f"{spec.name} {lower.precision}") for spec in MODELS.values() for lower in spec.lower
+]
+
+
+@pytest.mark.parametrize(("spec", "lower"), LOWER)
+def test_lower_precision_has_a_limit_for_every_figure_and_samples_for_every_input(
+    spec: ModelSpec, lower: LowerPrecision
+) -> None:
+    made = importlib.import_module(lower.samples).samples(2, 0, Silence())
     for artefact in map(spec.load, spec.artefacts):
-        assert {tensor.name for tensor in artefact.sidecar.outputs} <= set(spec.int8.limits)
+        if lower.judge is None:
+            assert {tensor.name for tensor in artefact.sidecar.outputs} <= set(lower.limits)
         for tensor in artefact.sidecar.inputs:
             assert made[tensor.name].shape == tensor.at(2)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", [name for name, spec in MODELS.items() if spec.int8 is not None])
-def test_what_is_shipped_passes_its_gate_in_int8(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("openvino", reason="the extra [openvino] is not installed")
-    pytest.importorskip("onnx", reason="the extra [openvino] is not installed")
-    monkeypatch.setattr("microscoped.models.runtimes._int8.QUANTISED_WITH", 48)
-    monkeypatch.setattr("microscoped.models.runtimes._int8.JUDGED_BY", 48)
-    spec = model_spec(name)
-    assert spec.int8 is not None
+@pytest.mark.parametrize(("spec", "lower"), LOWER)
+def test_what_is_shipped_passes_its_gate_in_lower_precision(
+    spec: ModelSpec, lower: LowerPrecision, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require(lower.precision)
+    monkeypatch.setattr("microscoped.models.runtimes._lower.QUANTISED_WITH", 48)
+    fewer = replace(lower, judged_by=lower.judged_by // 4)
     for artefact in map(spec.load, spec.artefacts):
-        compile_int8(artefact, spec.int8, tmp_path)
-        with open_model(artefact, "openvino", cache_folder=tmp_path, int8=spec.int8) as model:
-            assert model.choice.backend == "openvino int8"
+        compile_lower(artefact, fewer, tmp_path)
+        with open_model(artefact, "openvino", cache_folder=tmp_path, lower=fewer) as model:
+            assert model.choice.backend == f"openvino {lower.precision}"
+
+
+def test_a_precision_that_a_model_does_not_run_in_is_refused() -> None:
+    spec = model_spec("cells")
+    assert spec.in_precision("fp32") is None
+    assert spec.in_precision("bf16") in spec.lower
+    with pytest.raises(BuildFailedError, match="cells has no int8 version; leave its precision at fp32"):
+        spec.in_precision("int8")
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from microscoped.daemon.cli._app import app
 from microscoped.models import registry
-from microscoped.models.runtimes import BACKENDS, Limit, Quantisation
+from microscoped.models.runtimes import BACKENDS, Limit, LowerPrecision
+from tests.models.runtimes.openvinos import require
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -152,6 +153,7 @@ def test_train_hands_its_options_on_and_export_takes_the_checkpoint(run: Run, tm
         (("compile", "--artefact", "x.onnx"), "--artefact needs the name of its model"),
         (("compile", "--backend", "openvino"), "--backend openvino --precision fp32: there are plans for"),
         (("compile", "--precision", "int8"), "--backend tensorrt_rtx --precision int8: there are plans for"),
+        (("compile", "--precision", "bf16"), "--backend tensorrt_rtx --precision bf16: there are plans for"),
         (
             ("compile", "--backend", "openvino", "--precision", "int8", "--target", "SM89"),
             "--target SM89: only plans of tensorrt_rtx",
@@ -205,7 +207,7 @@ def test_bench_times_the_reference_and_says_why_others_are_not_timed(run: Run, m
     assert "not timed: there is no NVIDIA driver" in shown.stdout
 
 
-INT8 = ("--backend", "openvino", "--precision", "int8")
+LOWER = ("bf16", "int8")
 SAMPLES = """
 import numpy as np
 
@@ -216,44 +218,50 @@ def samples(count, seed, progress):
 
 
 @pytest.fixture
-def with_int8(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """The same where the toy has an int8 version."""
+def with_lower(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """The same where the toy runs in lower precision."""
     (tmp_path / "toy_samples.py").write_text(SAMPLES, encoding="utf-8")
     monkeypatch.delitem(sys.modules, "toy_samples", raising=False)
     limit = Limit(mean=0.1, p99=0.5)
-    spec = replace(registry.MODELS["toy"], int8=Quantisation("toy_samples", {"defocus": limit, "class": limit}))
+    lower = LowerPrecision("int8", "toy_samples", {"defocus": limit, "class": limit})
+    spec = replace(registry.MODELS["toy"], lower=(replace(lower, precision="bf16"), lower))
     monkeypatch.setattr(registry, "MODELS", {"toy": spec})
     return run
 
 
-def test_a_model_without_an_int8_version_says_so(run: Run) -> None:
-    ended = run("compile", "toy", *INT8)
-    assert (ended.exit_code, ended.stderr) == (1, "toy has no int8 version; leave its precision at fp32\n")
+@pytest.mark.parametrize("precision", LOWER)
+def test_a_model_without_lower_precision_says_so(run: Run, precision: str) -> None:
+    ended = run("compile", "toy", "--backend", "openvino", "--precision", precision)
+    assert (ended.exit_code, ended.stderr) == (1, f"toy has no {precision} version; leave its precision at fp32\n")
 
 
-def test_int8_without_openvino_names_the_extra(with_int8: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("precision", LOWER)
+def test_lower_precision_without_openvino_names_the_extra(
+    with_lower: Run, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
-    ended = with_int8("compile", "toy", *INT8)
+    ended = with_lower("compile", "toy", "--backend", "openvino", "--precision", precision)
     assert (ended.exit_code, "microscoped[openvino]" in ended.stderr) == (1, True)
 
 
-def test_int8_is_compiled_once_and_timed_beside_fp32(with_int8: Run) -> None:
-    pytest.importorskip("openvino", reason="the extra [openvino] is not installed")
-    pytest.importorskip("onnx", reason="the extra [openvino] is not installed")
-    before = json.loads(with_int8("bench", "toy", "--backend", "openvino", "--rounds", 2, "--json").stdout)
-    assert "models compile --backend openvino --precision int8" in before["unusable"]["openvino int8"]
-    made = with_int8("compile", "toy", *INT8, "--json")
+@pytest.mark.parametrize("precision", LOWER)
+def test_lower_precision_is_compiled_once_and_timed_beside_fp32(with_lower: Run, precision: str) -> None:
+    require(precision)
+    command = ("compile", "toy", "--backend", "openvino", "--precision", precision)
+    before = json.loads(with_lower("bench", "toy", "--backend", "openvino", "--rounds", 2, "--json").stdout)
+    assert " ".join(command[2:]) in before["unusable"][f"openvino {precision}"]
+    made = with_lower(*command, "--json")
     assert made.exit_code == 0, made.output
     document = json.loads(made.stdout)
     assert document["built_s"] > 0
     assert [figures["output"] for figures in document["deviations"]] == ["defocus", "class"]
-    again = with_int8("compile", "toy", *INT8)
+    again = with_lower(*command)
     assert "from the cache" in again.stdout
     assert "toy: defocus differs by" in again.stdout
-    timed = with_int8("bench", "toy", "--backend", "openvino", "--rounds", 2, "--json")
+    timed = with_lower("bench", "toy", "--backend", "openvino", "--rounds", 2, "--json")
     assert timed.exit_code == 0, timed.output
     rows = [row["backend"] for row in json.loads(timed.stdout)["backends"]]
-    assert rows == ["onnxruntime", "openvino", "openvino int8"]
+    assert rows == ["onnxruntime", "openvino", f"openvino {precision}"]
 
 
 def test_compile_without_the_package_names_the_extra(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -82,3 +83,12 @@ def test_an_output_without_a_limit_is_a_wrong_use(toy: Artefact) -> None:
     samples = random_inputs(toy, 2, seed=0)
     with open_model(toy, "onnxruntime") as model, pytest.raises(ValueError, match="output class of toy has no limit"):
         measure_deviations(model, model, toy, samples, {"defocus": LIMITS["defocus"]})
+
+
+@pytest.mark.parametrize("differences", [[], [0.0, float("nan")]])
+def test_where_there_is_nothing_to_compare_it_is_refused(toy: Artefact, differences: list[float]) -> None:
+    judge = SimpleNamespace(differences=lambda *_: {"read": np.array(differences)})
+    with open_model(toy, "onnxruntime") as model:
+        found = measure_deviations(model, model, toy, {}, {"read": Limit(mean=1.0, p99=1.0)}, judge)
+        with pytest.raises(InaccurateError, match="read differs by inf in the mean"):
+            require_accuracy(model, found, 0)

@@ -10,6 +10,7 @@ import pytest
 
 from microscoped.models.runtimes import compare_models, open_model, random_inputs
 from microscoped.models.runtimes.errors import BackendMissingError, BuildFailedError
+from tests.models.runtimes.openvinos import convolved_in
 
 if TYPE_CHECKING:
     from microscoped.models.runtimes import Artefact
@@ -32,6 +33,12 @@ def test_it_agrees_with_the_reference_and_with_numpy(toy: Artefact, make_toy: An
     for name, values in found.items():
         np.testing.assert_allclose(values, expected[name], rtol=0, atol=2e-6)
         np.testing.assert_array_equal(values, kept[name], err_msg="the next run must not change what was given out")
+
+
+def test_by_its_name_it_computes_in_single_precision_also_where_the_processor_has_bf16(toy: Artefact) -> None:
+    pytest.importorskip("openvino", reason="the extra [openvino] is not installed")
+    with open_model(toy, "openvino") as model:
+        assert convolved_in(model) == {"f32"}
 
 
 def test_a_file_that_is_no_network_is_refused(toy: Artefact) -> None:

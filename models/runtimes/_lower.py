@@ -1,7 +1,7 @@
-"""A network in int8 in OpenVINO: made on the computer that runs it, kept as a plan, used only past the accuracy gate.
+"""A network in lower precision in OpenVINO: made on the computer that runs it, kept as a plan, used past a gate only.
 
-The plan is an archive of numpy arrays: the quantised ONNX file, and the samples of the gate, which are not those
-that it was quantised with. The gate is passed when the plan is made and at every opening.
+The plan is an archive of numpy arrays: the ONNX file that runs, in int8 a quantised one, and the samples of the gate,
+which are not those that it was quantised with. The gate is passed when the plan is made and at every opening.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import logging
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import numpy as np
 
 from microscoped.models.runtimes._artefact import sha256_of
-from microscoped.models.runtimes._gate import Deviation, Limit, measure_deviations, require_accuracy
+from microscoped.models.runtimes._gate import Deviation, Judge, Limit, measure_deviations, require_accuracy
 from microscoped.models.runtimes._onnxruntime import OnnxRuntimeModel
-from microscoped.models.runtimes._openvino import OpenVinoInt8Model, import_openvino
+from microscoped.models.runtimes._openvino import OpenVinoModel, import_openvino, processor_name, require_native
 from microscoped.models.runtimes._quantise import convolutions, quantise
 from microscoped.models.runtimes._tensorrt import profile_of
 from microscoped.models.runtimes.errors import BuildFailedError, InaccurateError, NotCompiledError, WrongPlanError
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("microscoped.models")
 
-QUANTISED_WITH, JUDGED_BY = 128, 128
-"""Samples that a network is quantised with, and samples of the gate."""
-SEEDS = (0, 1)
-"""Of the former and of the latter."""
+QUANTISED_WITH = 128
+"""Samples that a network is quantised with."""
+SEEN, UNSEEN = 0, 1
+"""Seeds of those, and of the samples of the gate."""
 LADDER = (0, 1, 2, 4, 6, 8, 12, 16, 24)
 """How many convolutions, those that int8 harms most, stay in single precision: the first number that passes."""
 TRIED_WITH = 32
@@ -62,25 +62,34 @@ class SampleMaker(Protocol):
 
 
 @dataclass(frozen=True)
-class Quantisation:
-    """How a model's networks are brought to int8.
+class LowerPrecision:
+    """How a model's networks run in a lower precision, and how accurate they must be then.
 
     Parameters
     ----------
+    precision
+        ``bf16``, the whole network in bfloat16; or ``int8``, its convolutions in 8-bit integers.
     samples
         Dotted name of the module that makes samples, a `SampleMaker`. It needs no more than the base install, and is
-        imported only where a network is quantised.
+        imported only where a plan is made.
     limits
-        By output: how far int8 may be from single precision.
+        By output, or by what the judge tells: how far it may be from single precision.
+    judged_by
+        Samples of the gate.
+    judge
+        Dotted name of the module that compares what is read from the outputs, a `Judge`; None: the outputs themselves.
     """
 
+    precision: Literal["bf16", "int8"]
     samples: str
     limits: Mapping[str, Limit]
+    judged_by: int = 128
+    judge: str | None = None
 
 
 @dataclass(frozen=True)
-class CompiledInt8:
-    """An int8 network that has passed the gate and lies in a cache.
+class CompiledLower:
+    """A network in lower precision that has passed the gate and lies in a cache.
 
     Parameters
     ----------
@@ -93,7 +102,7 @@ class CompiledInt8:
     version
         OpenVINO's.
     deviations
-        How far each output is from single precision.
+        How far each figure is from single precision.
     """
 
     path: Path | None
@@ -103,58 +112,62 @@ class CompiledInt8:
     deviations: tuple[Deviation, ...]
 
 
-def compile_int8(
+def compile_lower(
     artefact: Artefact,
-    quantisation: Quantisation,
+    lower: LowerPrecision,
     folder: Path | None = None,
     *,
     anew: bool = False,
     progress: Progress | None = None,
-) -> CompiledInt8:
-    """Make a network's int8 version for this computer.
+) -> CompiledLower:
+    """Make a network's version in lower precision for this computer.
 
     Parameters
     ----------
     artefact
         The network.
-    quantisation
+    lower
         How.
     folder
         The plan cache; None keeps nothing.
     anew
         Make it also if it is there.
     progress
-        Who is told how far it is: rendering samples of both kinds, then trying convolutions.
+        Who is told how far it is: rendering samples, in int8 of both kinds, then trying convolutions.
 
     Raises
     ------
     BackendMissingError
-        OpenVINO or onnx is not installed.
+        OpenVINO is not installed, or onnx, which int8 needs.
+    UnsupportedProcessorError
+        The processor does not compute in this precision by itself.
     BuildFailedError
         The network cannot be quantised, or the samples are not those of its inputs.
     InaccurateError
-        With all that may be kept in single precision, it is still not accurate enough; nothing is kept.
+        It is not accurate enough, in int8 with all that may be kept in single precision; nothing is kept.
     """
-    key = _key(artefact, quantisation)
+    key = _key(artefact, lower)
 
     def build() -> bytes:
-        return _build(artefact, quantisation, progress or Silence())
+        return _build(artefact, lower, progress or Silence())
 
     plan = PlanCache(folder).get_or_build(key, build, anew=anew)
-    model, found = _judged(artefact, quantisation, plan.content, 1)
+    model, found = _judged(artefact, lower, plan.content, 1)
     model.close()
-    return CompiledInt8(plan.path, len(plan.content), plan.built_s, key.version, found)
+    return CompiledLower(plan.path, len(plan.content), plan.built_s, key.version, found)
 
 
-def open_int8(
-    artefact: Artefact, quantisation: Quantisation, threads: int, folder: Path | None
-) -> tuple[OpenVinoInt8Model, tuple[Deviation, ...]]:
-    """Open the int8 version that `compile_int8` has made, and pass the gate.
+def open_lower(
+    artefact: Artefact, lower: LowerPrecision, threads: int, folder: Path | None
+) -> tuple[OpenVinoModel, tuple[Deviation, ...]]:
+    """Open the version that `compile_lower` has made, and pass the gate.
 
     Raises
     ------
     BackendMissingError
         OpenVINO is not installed.
+    UnsupportedProcessorError
+        The processor does not compute in this precision by itself.
     NotCompiledError
         It was not made for this network, this computer and these versions.
     InaccurateError
@@ -163,56 +176,77 @@ def open_int8(
 
     def build() -> bytes:
         raise NotCompiledError(
-            f"there is no int8 version of {artefact.name} for this processor and these versions; make it with:"
-            " microscoped models compile --backend openvino --precision int8"
+            f"there is no {lower.precision} version of {artefact.name} for this processor and these versions; make it"
+            f" with: {_command(lower)}"
         )
 
-    plan = PlanCache(folder).get_or_build(_key(artefact, quantisation), build)
-    return _judged(artefact, quantisation, plan.content, threads)
+    plan = PlanCache(folder).get_or_build(_key(artefact, lower), build)
+    return _judged(artefact, lower, plan.content, threads)
 
 
-def _key(artefact: Artefact, quantisation: Quantisation) -> PlanKey:
-    """Return what an int8 version depends on; the samples' module is read, not imported."""
+def _command(lower: LowerPrecision) -> str:
+    return f"microscoped models compile --backend openvino --precision {lower.precision}"
+
+
+def _key(artefact: Artefact, lower: LowerPrecision) -> PlanKey:
+    """Return what a plan depends on, if the processor can run it; the samples' module is read, not imported."""
     import onnxruntime
 
     openvino = import_openvino()
-    found = importlib.util.find_spec(quantisation.samples)
+    require_native(lower.precision)
+    found = importlib.util.find_spec(lower.samples)
     if found is None or found.origin is None:
-        raise BuildFailedError(f"the module of samples {quantisation.samples} does not exist; reinstall the package")
-    limits = (f"{name} {limit.mean:g} {limit.p99:g}" for name, limit in sorted(quantisation.limits.items()))
+        raise BuildFailedError(f"the module of samples {lower.samples} does not exist; reinstall the package")
+    limits = (f"{name} {limit.mean:g} {limit.p99:g}" for name, limit in sorted(lower.limits.items()))
     return PlanKey(
         onnx_sha256=artefact.sidecar.sha256,
         library="openvino",
         version=openvino.__version__,
-        targets=("int8",),
-        system=str(openvino.Core().get_property("CPU", "FULL_DEVICE_NAME")),
+        targets=(lower.precision,),
+        system=processor_name(),
         shapes=profile_of(artefact),
         flags=(
             f"onnxruntime {onnxruntime.__version__}",
-            f"samples {sha256_of(Path(found.origin).read_bytes())} {QUANTISED_WITH} {JUDGED_BY}",
-            f"kept {LADDER}",
+            f"samples {sha256_of(Path(found.origin).read_bytes())} {lower.judged_by}",
+            *((f"quantised with {QUANTISED_WITH}", f"kept {LADDER}") if lower.precision == "int8" else ()),
             *limits,
         ),
     )
 
 
-def _build(artefact: Artefact, quantisation: Quantisation, progress: Progress) -> bytes:
+def _build(artefact: Artefact, lower: LowerPrecision, progress: Progress) -> bytes:
+    """Render samples, and return the plan that passes the gate."""
+    maker = cast("SampleMaker", importlib.import_module(lower.samples))
+
+    def made(count: int, seed: int) -> dict[str, NDArray[Any]]:
+        return _chosen(artefact, maker.samples(count, seed, progress))
+
+    if lower.precision == "int8":
+        seen = _typed(artefact, made(QUANTISED_WITH, SEEN))
+        return _climb(artefact, lower, seen, made(lower.judged_by, UNSEEN), progress)
+    content = _packed(artefact.onnx, made(lower.judged_by, UNSEEN))
+    model, _ = _judged(artefact, lower, content, 1)
+    model.close()
+    return content
+
+
+def _climb(
+    artefact: Artefact,
+    lower: LowerPrecision,
+    seen: Mapping[str, NDArray[Any]],
+    unseen: Mapping[str, NDArray[Any]],
+    progress: Progress,
+) -> bytes:
     """Climb the ladder: quantise, judge, and keep more in single precision where that is not accurate enough."""
-    maker = cast("SampleMaker", importlib.import_module(quantisation.samples))
-    counts = (QUANTISED_WITH, JUDGED_BY)
-    seen, unseen = (
-        _chosen(artefact, maker.samples(count, seed, progress)) for count, seed in zip(counts, SEEDS, strict=True)
-    )
-    seen = _typed(artefact, seen)
     count = len(convolutions(artefact.onnx))
     rungs = [kept for kept in LADDER if kept < count] or [0]
     names: tuple[str, ...] = ()
     for kept in rungs:
         if kept > 0 and not names:
-            names = _most_harmed(artefact, quantisation, seen, progress)
+            names = _most_harmed(artefact, lower, seen, progress)
         content = _packed(quantise(artefact.onnx, seen, names[:kept]), unseen)
         try:
-            model, _ = _judged(artefact, quantisation, content, 1)
+            model, _ = _judged(artefact, lower, content, 1)
         except InaccurateError as error:
             log.info("with %d of %d convolutions in single precision: %s", kept, count, error)
             if kept == rungs[-1]:
@@ -224,32 +258,36 @@ def _build(artefact: Artefact, quantisation: Quantisation, progress: Progress) -
 
 
 def _most_harmed(
-    artefact: Artefact, quantisation: Quantisation, samples: Mapping[str, NDArray[Any]], progress: Progress
+    artefact: Artefact, lower: LowerPrecision, samples: Mapping[str, NDArray[Any]], progress: Progress
 ) -> tuple[str, ...]:
-    """Return the convolutions in the order of how much int8 in each alone harms the outputs, the worst first."""
+    """Return the convolutions in the order of how much int8 in each alone harms the figures, the worst first."""
     names = convolutions(artefact.onnx)
     few = {name: values[:TRIED_WITH] for name, values in samples.items()}
     harm: dict[str, float] = {}
     with OnnxRuntimeModel(artefact, 1) as reference:
         for number, name in enumerate(names):
             network = quantise(artefact.onnx, few, [other for other in names if other != name])
-            with OpenVinoInt8Model(artefact, 1, network) as model:
-                found = measure_deviations(model, reference, artefact, few, quantisation.limits)
+            with OpenVinoModel(artefact, 1, lower.precision, network) as model:
+                found = measure_deviations(model, reference, artefact, few, lower.limits, _judge(lower))
             harm[name] = max(deviation.mean / deviation.limit.mean for deviation in found)
             progress.update(number + 1, len(names))
     return tuple(sorted(names, key=lambda name: -harm[name]))
 
 
+def _judge(lower: LowerPrecision) -> Judge | None:
+    return None if lower.judge is None else cast("Judge", importlib.import_module(lower.judge))
+
+
 def _judged(
-    artefact: Artefact, quantisation: Quantisation, content: bytes, threads: int
-) -> tuple[OpenVinoInt8Model, tuple[Deviation, ...]]:
+    artefact: Artefact, lower: LowerPrecision, content: bytes, threads: int
+) -> tuple[OpenVinoModel, tuple[Deviation, ...]]:
     """Open a plan and pass the gate."""
-    network, kept_samples = _unpacked(artefact, content)
+    network, kept_samples = _unpacked(artefact, lower, content)
     samples = _typed(artefact, kept_samples)
-    model = OpenVinoInt8Model(artefact, threads, network)
+    model = OpenVinoModel(artefact, threads, lower.precision, network)
     try:
         with OnnxRuntimeModel(artefact, threads) as reference:
-            found = measure_deviations(model, reference, artefact, samples, quantisation.limits)
+            found = measure_deviations(model, reference, artefact, samples, lower.limits, _judge(lower))
         require_accuracy(model, found, len(next(iter(samples.values()))))
     except BaseException:
         model.close()
@@ -280,16 +318,16 @@ def _packed(network: bytes, samples: Mapping[str, NDArray[Any]]) -> bytes:
     return archive.getvalue()
 
 
-def _unpacked(artefact: Artefact, content: bytes) -> tuple[bytes, dict[str, NDArray[Any]]]:
+def _unpacked(artefact: Artefact, lower: LowerPrecision, content: bytes) -> tuple[bytes, dict[str, NDArray[Any]]]:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             samples = {tensor.name: archive[f"{SAMPLE}{tensor.name}"] for tensor in artefact.sidecar.inputs}
             return archive[NETWORK].tobytes(), samples
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise WrongPlanError(
-            f"the int8 version of {artefact.name} cannot be read ({error}); make it again with: microscoped models"
-            " compile --backend openvino --precision int8 --anew"
+            f"the {lower.precision} version of {artefact.name} cannot be read ({error}); make it again with:"
+            f" {_command(lower)} --anew"
         ) from error
 
 
-__all__ = ["CompiledInt8", "Quantisation", "SampleMaker", "compile_int8", "open_int8"]
+__all__ = ["CompiledLower", "LowerPrecision", "SampleMaker", "compile_lower", "open_lower"]
