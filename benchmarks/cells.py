@@ -28,9 +28,8 @@ where a target is missed, or none could be judged.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +37,8 @@ from _cells_compared import compare, fields_of
 from _cells_frame import frame_rows
 from _cells_methods import DEGRADED, NETWORKS, OPENVINO, PAPER, VARIANTS, baselines, networks
 from _cells_report import CLEAN_SET, LEAST_DETECTED, WORST_SET, judge, tables
-from _hologram_peers import threads_at_most
 from _judged import missed
-from _kept import keep, processor
+from _kept import measure_rows
 from rich.console import Console
 
 from microscoped.models.registry import WEIGHTS
@@ -54,19 +52,8 @@ GPU_BACKENDS = ("tensorrt_rtx", "torch_cuda")
 def main() -> int:
     """Run the rows and print what was found; return 1 where a target is missed."""
     arguments = _arguments()
-    if os.environ.get("OMP_NUM_THREADS") != str(arguments.threads):
-        sys.stderr.write(f"OMP_NUM_THREADS is not {arguments.threads}: linear algebra may use another number\n")
-    figures: dict[str, Any] = {
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()},
-        "threads": arguments.threads,
-    }
-    with threads_at_most(arguments.threads):
-        for name in ROWS:
-            if name in arguments.rows:
-                sys.stderr.write(f"{name} …\n")
-                figures[name] = ROW[name](arguments)
-                figures["targets"] = judge(figures)
-                keep(arguments.json, figures)
+    rows = {name: partial(ROW[name], arguments) for name in ROWS if name in arguments.rows}
+    figures = measure_rows(rows, judge, arguments.json, arguments.threads)
     tables(figures, Console(width=240, highlight=False))
     return 1 if missed(figures["targets"]) else 0
 

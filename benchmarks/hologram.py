@@ -32,9 +32,8 @@ The peers are of the extra ``bench``; where one is absent its rows say so. The e
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,9 +42,9 @@ from _hologram_filter import filter_rows
 from _hologram_frames import frames
 from _hologram_live import live
 from _hologram_ours import open_network
-from _hologram_peers import threads_at_most, versions
+from _hologram_peers import versions
 from _hologram_report import judge, tables
-from _kept import keep, processor
+from _kept import measure_rows
 from rich.console import Console
 
 if TYPE_CHECKING:
@@ -64,24 +63,12 @@ SEEDS = {"filter": 1, "distance": 2, "agreement": 3}
 def main() -> int:
     """Run the rows and print what was found; return 1 where a target is missed."""
     arguments = _arguments()
-    if os.environ.get("OMP_NUM_THREADS") != str(arguments.threads):
-        sys.stderr.write(f"OMP_NUM_THREADS is not {arguments.threads}: linear algebra may use another number\n")
-    figures: dict[str, Any] = {
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()},
-        "threads": arguments.threads,
-        "versions": versions(),
-    }
     opened = open_network(arguments.weights, arguments.threads)
-    network = None if isinstance(opened, str) else opened[0]
-    figures["weights"] = opened if isinstance(opened, str) else opened[1]
-    if isinstance(opened, str):
-        sys.stderr.write(f"{opened}\n")
-    with threads_at_most(arguments.threads):
-        for name in ROWS:
-            if name in arguments.rows:
-                figures[name] = _row(name, arguments, network, figures["weights"])
-                figures["targets"] = judge(figures)
-                keep(arguments.json, figures)
+    network, weights = (None, opened) if isinstance(opened, str) else opened
+    if network is None:
+        sys.stderr.write(f"{weights}\n")
+    rows = {name: partial(_row, name, arguments, network, weights) for name in ROWS if name in arguments.rows}
+    figures = measure_rows(rows, judge, arguments.json, arguments.threads, versions=versions(), weights=weights)
     tables(figures, Console(width=200, highlight=False))
     return 1 if any(target["met"] is False for target in figures["targets"]) else 0
 
@@ -107,7 +94,6 @@ def _arguments() -> argparse.Namespace:
 
 def _row(name: str, arguments: argparse.Namespace, network: DistanceNetwork | None, told: str) -> dict[str, Any]:
     """Return the figures of one row, or the reason why there are none."""
-    sys.stderr.write(f"{name} …\n")
     quick = arguments.quick
     if name == "filter":
         shown = frames(1, 2 if quick else 8, spread_um=0.0, seed=SEEDS[name])

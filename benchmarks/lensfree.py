@@ -26,15 +26,12 @@ a target is missed, or none could be judged.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from _hologram_peers import threads_at_most
 from _judged import missed
-from _kept import keep, processor
+from _kept import measure_rows
 from _lensfree_frame import QUICK_SHAPE, SHAPE, frame_row
 from _lensfree_report import judge, tables
 from _lensfree_scenes import FRAMES, courses, distances, scenes
@@ -48,16 +45,8 @@ ROWS = ("scenes", "course", "focus", "frame")
 def main() -> int:
     """Run the rows and print what was found; return 1 where a target is missed."""
     arguments = _arguments()
-    figures: dict[str, Any] = {
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "python": platform.python_version()}
-    }
-    with threads_at_most(1):
-        for name in ROWS:
-            if name in arguments.rows:
-                sys.stderr.write(f"{name} …\n")
-                figures[name] = ROW[name](arguments)
-                figures["targets"] = judge(figures)
-                keep(arguments.json, figures)
+    rows = {name: partial(ROW[name], arguments) for name in ROWS if name in arguments.rows}
+    figures = measure_rows(rows, judge, arguments.json, threads=1)
     tables(figures, Console(width=200, highlight=False))
     return 1 if missed(figures["targets"]) else 0
 
