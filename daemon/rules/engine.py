@@ -80,10 +80,9 @@ def adopt(program: Program, state: RulesState, now_ns: int) -> RulesState:
 def step(
     program: Program, state: RulesState, heard: RulesInput, now_ns: int
 ) -> tuple[RulesState, tuple[Decision, ...]]:
-    """Hear something, and look at the rules that it may concern.
+    """Hear something, and look at the rules that it may concern: those that read what was measured, or all on time.
 
-    All of them where something was measured or it is time; where an action ended or light was given, only those that
-    wait for leave to act.
+    Where an action ended or light was given, those that wait for leave to act.
 
     Parameters
     ----------
@@ -113,14 +112,18 @@ def step(
             state = replace(state, light=Numbers(slots))
     turn = _Turn(program, state, now_ns)
     for rule in program.rules:
-        if isinstance(heard, Measurement | TimePassed) or _waits(rule, state.rules[rule.name]):
+        if _concerns(heard, rule, state.rules[rule.name]):
             turn.look_at(rule)
     return replace(state, rules=turn.views, decided=turn.decided), tuple(turn.decisions)
 
 
-def _waits(rule: CompiledRule, view: RuleView) -> bool:
-    """Whether a rule would act if it were allowed to."""
-    return view.phase is Phase.DUE or (view.phase is Phase.ACTIVE and rule.rule.repeat)
+def _concerns(heard: RulesInput, rule: CompiledRule, view: RuleView) -> bool:
+    """Whether a rule may decide otherwise than before: others say the same, or are looked at when it is time."""
+    if view.phase is Phase.DUE or (view.phase is Phase.ACTIVE and rule.rule.repeat):
+        return True  # it acts as soon as it is allowed to
+    if isinstance(heard, Measurement):
+        return heard.engine in rule.engines or any(heard.engine == engine for engine, _ in rule.ages_ns)
+    return isinstance(heard, TimePassed)
 
 
 def next_wake_ns(program: Program, state: RulesState) -> int | None:

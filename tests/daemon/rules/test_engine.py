@@ -140,7 +140,6 @@ def test_measurements_that_are_too_old_are_not_known_and_that_is_said() -> None:
 @pytest.mark.parametrize(
     ("rule", "measured", "why"),
     [
-        ({"when": "cells.count > 5"}, ("sharpness", {"score": 1}), "cells has not measured anything yet"),
         (
             {"when": "cells.count > 5"},
             ("cells", {"count": None}),
@@ -178,6 +177,18 @@ def test_a_rule_says_what_it_does_not_know(rule: dict[str, Any], measured: tuple
     engine, values = measured
     (decision,) = watch.measure(0.0, engine, **values)
     assert (decision.kind, decision.why) == (DecisionKind.UNKNOWN, why)
+
+
+def test_a_rule_is_looked_at_with_what_it_reads_and_when_it_is_time() -> None:
+    watch = Watch({"when": "cells.count > 5", "until": "sharpness.score > 1"})
+    assert watch.measure(0.0, "frame", z_um=1.0) == []
+    (decision,) = watch.wait(0.0)  # as the daemon does when the rules begin to watch
+    assert decision.why == "cells has not measured anything yet"
+    assert kinds(watch.count(1.0, 6)) == ["fired"]
+    assert watch.measure(2.0, "frame", z_um=2.0) == []
+    assert kinds(watch.measure(3.0, "sharpness", score=2.0)) == ["released"]
+    assert watch.fired == [("rule_0", 1.0)]
+    assert kinds(watch.count(4.0, 7)) == ["fired"]
 
 
 def test_unless_bars_a_rule_and_its_end_lets_it_fire() -> None:
