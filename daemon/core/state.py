@@ -380,7 +380,7 @@ class State:
     rules: RulesView = field(default_factory=RulesView)
 
     def changed(self, changes: Mapping[str, Any]) -> State:
-        """Return this with other values of some fields: as `dataclasses.replace`, at a tenth of its time.
+        """Return this with other values of some fields: as `dataclasses.replace`, without the constructor, and faster.
 
         Raises
         ------
