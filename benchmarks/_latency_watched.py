@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from _watched import SWITCH_S, NotedMicroscope
+from _watched import NotedMicroscope, run_as_served
 
 from microscoped.daemon.compose import Daemon
 from microscoped.daemon.config import load_config
@@ -78,7 +78,6 @@ def main() -> int:
     parser.add_argument("--notes", type=Path, required=True)
     parser.add_argument("--cells", type=int)
     chosen = parser.parse_args()
-    sys.setswitchinterval(SWITCH_S)
     config = load_config(chosen.config)
     built = build_engines(config).engines
     if chosen.cells is not None:
@@ -115,7 +114,7 @@ def main() -> int:
             return self
 
     microscope = Microscope(build_microscope(config))
-    code = Daemon(config, microscope=microscope, engines=tuple(engines.values()), watch=watch).run()
+    code = run_as_served(Daemon(config, microscope=microscope, engines=tuple(engines.values()), watch=watch))
     begun = begun_ns[1:]  # the first is the opening
     np.savez(
         chosen.notes,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from _figures import received_ns
 
+from microscoped.daemon.cli._heap import set_aside
 from microscoped.daemon.compose import Daemon
 from microscoped.daemon.config import load_config
 from microscoped.daemon.core.inputs import FrameAdmitted, MeasureEnded
@@ -83,6 +84,13 @@ def be_hungry(ending: threading.Event) -> None:
             value = (value * 31 + number) % 1_000_003
 
 
+def run_as_served(daemon: Daemon) -> int:
+    """Run a daemon with what ``microscoped run`` sets in its process; return its exit code."""
+    sys.setswitchinterval(SWITCH_S)
+    set_aside()
+    return daemon.run()
+
+
 def main() -> int:
     """Run the daemon."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -90,7 +98,6 @@ def main() -> int:
     parser.add_argument("--notes", type=Path)
     parser.add_argument("--hungry", action="store_true")
     chosen = parser.parse_args()
-    sys.setswitchinterval(SWITCH_S)
     config = load_config(chosen.config)
     microscope = NotedMicroscope(build_microscope(config))
     numbers: dict[str, int] = {}
@@ -111,7 +118,7 @@ def main() -> int:
     if chosen.hungry:
         hungry.start()
     try:
-        code = Daemon(config, microscope=microscope, watch=watch).run()
+        code = run_as_served(Daemon(config, microscope=microscope, watch=watch))
     finally:
         ending.set()
         if chosen.hungry:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from microscoped.daemon.cli._console import FAILED, WRONG_USE, fail, log_to_stderr, read_config
-from microscoped.daemon.cli._heap import share_heaps
+from microscoped.daemon.cli._heap import set_aside, share_heaps
 from microscoped.daemon.cli._logging import log_to_file, take_over_log
 from microscoped.daemon.cli._signals import ending_on_signals
 
@@ -66,6 +66,7 @@ def serve_here(
         daemon = _build(config, _noting(failures, parent), safe_reason)
     except KeyboardInterrupt:
         fail("interrupted before the daemon had begun", 130)
+    set_aside()
     if parent is not None:
         _hand_over(parent, daemon)
     with ending_on_signals(daemon.shut_down, tell_again):

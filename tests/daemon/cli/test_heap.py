@@ -1,4 +1,4 @@
-"""Heaps are shared by threads, so that memory does not grow with their number."""
+"""Heaps are shared by threads, so that memory does not grow with their number; what is loaded is no garbage."""
 
 from __future__ import annotations
 
@@ -31,6 +31,20 @@ for line in Path("/proc/self/maps").read_text().splitlines():
 stay.set()
 print(len(heaps))
 """
+
+
+SET_ASIDE = """
+import gc
+import microscoped.daemon.compose
+from microscoped.daemon.cli._heap import set_aside
+before = len(gc.get_objects())
+assert set_aside() >= 0.5 * before > 10_000
+assert len(gc.get_objects()) < 0.05 * before
+"""
+
+
+def test_what_is_loaded_is_not_looked_through_for_garbage() -> None:
+    subprocess.run([sys.executable, "-c", SET_ASIDE], check=True)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives each thread a heap")
