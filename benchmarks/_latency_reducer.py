@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from microscoped.daemon.cli._heap import set_aside
 from microscoped.daemon.config import Config
 from microscoped.daemon.core import Now, RulesView, State, step
 from microscoped.daemon.core.inputs import FrameAdmitted, HardwareOpened, MeasureEnded
@@ -43,6 +44,7 @@ def reducer_costs(configuration: Mapping[str, Any], count: int) -> dict[str, lis
     now_ns = 0
     rng = np.random.default_rng(1)
     taken: dict[str, list[float]] = {"sharpness": [], "cells": []}
+    set_aside()  # as in the daemon
 
     def hear(heard: Input) -> float:
         nonlocal state, number
