@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from microscoped.daemon.cli._heap import set_aside
 from microscoped.daemon.config import Config
 from microscoped.daemon.core import Now, RulesView, State, step
 from microscoped.daemon.core.inputs import FrameAdmitted, HardwareOpened, MeasureEnded
 from microscoped.daemon.engines import cells_defaults
+from microscoped.daemon.heap import set_aside
 from microscoped.daemon.protocol.events import FrameData
 from microscoped.daemon.settings import core_settings
 from microscoped.drivers import CameraInfo, CameraSettings, FocusDirection

@@ -25,7 +25,7 @@ QUICK_SHAPE = (300, 400)
 SCENE_PX = 512
 THREADS = 2
 LIMIT_S = 1800.0
-NETWORK = "lensfree_accelerate_light"
+NETWORK, UNWRAPPER = "lensfree_accelerate_light", "lensfree_unwrap"
 
 
 def frame_row(weights: Path, shape: tuple[int, int]) -> dict[str, Any]:
@@ -37,8 +37,9 @@ def frame_row(weights: Path, shape: tuple[int, int]) -> dict[str, Any]:
     from microscoped.models.lensfree.training.pairs import known_optics
 
     path = weights / f"{NETWORK}.onnx"
-    if not path.exists():
-        return {"reason": f"{path.name} is not in {weights}"}
+    absent = [one.name for one in (path, path.with_stem(UNWRAPPER)) if not one.exists()]
+    if absent:
+        return {"reason": f"{', '.join(absent)}: not in {weights}"}
     scene = held_out_scene("density_255", 0)
     light = scene.expose().intensity()
     times = -(-shape[0] // SCENE_PX), -(-shape[1] // SCENE_PX)
@@ -64,23 +65,28 @@ def frame_row(weights: Path, shape: tuple[int, int]) -> dict[str, Any]:
 
 
 def _read(frames: Path, optics: Path, weights: Path) -> dict[str, Any]:
-    import scipy.fft
-
-    from microscoped.models.lensfree import InlineOptics, NetworkAccelerator, solve_accelerated
+    from microscoped.daemon.heap import keep_pages
+    from microscoped.models.hologram.arrays import ScipyArrays
+    from microscoped.models.lensfree import InlineOptics, NetworkAccelerator, NetworkUnwrapper, solve_accelerated
     from microscoped.models.runtimes import load_artefact, open_model
 
+    keep_pages()  # as the daemon does where it reconstructs
     told = json.loads(optics.read_text(encoding="utf-8"))
     known = InlineOptics(**{name: tuple(value) if isinstance(value, list) else value for name, value in told.items()})
-    artefact = load_artefact(weights)
+    artefact, last = load_artefact(weights), load_artefact(weights.with_stem(UNWRAPPER))
     light = np.load(frames)
-    with open_model(artefact, "onnxruntime", threads=THREADS) as model, scipy.fft.set_workers(THREADS):
+    with (
+        open_model(artefact, "onnxruntime", threads=THREADS) as model,
+        open_model(last, "onnxruntime", threads=THREADS) as unwraps,
+    ):
+        accelerator, unwrapper = NetworkAccelerator(model, artefact), NetworkUnwrapper(unwraps, last)
         before = peak_mib()
         busy, began = time.process_time(), time.perf_counter()
-        found = solve_accelerated(light, known, NetworkAccelerator(model, artefact))
+        found = solve_accelerated(light, known, accelerator, unwrapper=unwrapper, arrays=ScipyArrays(THREADS))
         seconds, busy = time.perf_counter() - began, time.process_time() - busy
     return {
         "threads": THREADS,
-        "network": artefact.name,
+        "network": f"{artefact.name}, {last.name}",
         "seconds": seconds,
         "busy_s": busy,
         "stages_s": found.timings_s,

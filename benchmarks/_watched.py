@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from _figures import received_ns
 
-from microscoped.daemon.cli._heap import set_aside
 from microscoped.daemon.compose import Daemon
 from microscoped.daemon.config import load_config
 from microscoped.daemon.core.inputs import FrameAdmitted, MeasureEnded
+from microscoped.daemon.heap import set_aside
 from microscoped.daemon.microscopes import build_microscope
 
 if TYPE_CHECKING:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from microscoped.daemon.cli._console import console
+from microscoped.daemon.heap import keep_pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +61,7 @@ def lensfree_source(
         A network that was named cannot be used.
     """
     from microscoped.models.cells.lensfree import LensFreeOpd, LensFreeSettings
+    from microscoped.models.hologram.arrays import ScipyArrays
     from microscoped.models.lensfree import FAST_ITERATIONS, REFERENCE_ITERATIONS, InlineOptics, SolveSettings
     from microscoped.models.lensfree.shipped import (
         ACCELERATORS,
@@ -89,6 +92,7 @@ def lensfree_source(
     for option, name, names in named:
         if name not in (None, AUTO, "none", *names):
             raise OptionError(f"--{option} {name}: must be one of {', '.join((AUTO, *names, 'none'))}")
+    keep_pages()
     full = given.reconstruction == "reference"
     accelerator, unwrapper = between_iterations(given.accelerator or AUTO, given.unwrapper or AUTO, reference=full)
     usual = REFERENCE_ITERATIONS if full else sum(FAST_ITERATIONS)
@@ -102,6 +106,7 @@ def lensfree_source(
         accelerator=None if accelerator is None else open_accelerator(accelerator, REFERENCE),
         unwrapper=None if unwrapper is None else open_unwrapper(unwrapper, REFERENCE),
         pixel_um=pixel_um,
+        arrays=ScipyArrays(os.cpu_count() or 1),
         follow=follow,
     )
 

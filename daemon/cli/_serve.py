@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from microscoped.daemon.cli._console import FAILED, WRONG_USE, fail, log_to_stderr, read_config
-from microscoped.daemon.cli._heap import set_aside, share_heaps
 from microscoped.daemon.cli._logging import log_to_file, take_over_log
 from microscoped.daemon.cli._signals import ending_on_signals
+from microscoped.daemon.heap import set_aside, share_heaps
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -40,10 +40,11 @@ def lensfree_source(chosen: CellsEngineConfig) -> LensFreeOpd:
         A network cannot be used.
     """
     from microscoped.models.cells.lensfree import LensFreeOpd, LensFreeSettings
+    from microscoped.models.hologram.arrays import SCIPY, ScipyArrays
     from microscoped.models.lensfree import FAST_ITERATIONS, REFERENCE_ITERATIONS, SolveSettings
     from microscoped.models.lensfree.shipped import open_accelerator, open_unwrapper
 
-    reading, threads = chosen.lensfree, engine_threads()
+    reading, threads, arrays = chosen.lensfree, engine_threads(), transforms(chosen.backend)
     accelerator, unwrapper = networks_between(chosen)
     usual = REFERENCE_ITERATIONS if reading.method == "reference" else sum(FAST_ITERATIONS)
     settings = LensFreeSettings(
@@ -61,7 +62,7 @@ def lensfree_source(chosen: CellsEngineConfig) -> LensFreeOpd:
         if unwrapper is None
         else open_unwrapper(unwrapper, chosen.backend, threads=threads, cache_folder=plans_folder()),
         pixel_um=chosen.pixel_size_um,
-        arrays=transforms(chosen.backend),
+        arrays=ScipyArrays(threads) if arrays is SCIPY else arrays,
     )
 
 

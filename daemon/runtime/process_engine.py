@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from microscoped.daemon.heap import keep_pages
 from microscoped.daemon.runtime.errors import EngineProcessError
 from microscoped.models import Measurement
 
@@ -224,6 +225,7 @@ class ProcessEngine:
 
 def _serve(jobs: Connection, answers: Connection, build: Callable[[], Engine]) -> None:
     """Measure what comes until nobody is there any more: the process's own program."""
+    keep_pages()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches it, too, and its end is the daemon's to say
     if sys.platform != "win32":
         os.setpriority(os.PRIO_PROCESS, 0, max(POLITE, os.getpriority(os.PRIO_PROCESS, 0)))

@@ -66,7 +66,7 @@ class ScipyArrays:
     Parameters
     ----------
     workers
-        Threads of a transform. One is right where the daemon runs: its engine thread has one core.
+        Threads of a transform. One is right where an engine shares the daemon's process: its thread has one core.
     """
 
     def __init__(self, workers: int = 1) -> None:

@@ -12,7 +12,7 @@ COUNT = """
 import re, sys, threading
 from pathlib import Path
 if {share}:
-    from microscoped.daemon.cli._heap import share_heaps
+    from microscoped.daemon.heap import share_heaps
     assert share_heaps(2)
 stay, ready = threading.Event(), threading.Barrier(9)
 def work():
@@ -33,10 +33,35 @@ print(len(heaps))
 """
 
 
+KEEP = """
+import resource
+import numpy as np
+from microscoped.daemon.heap import keep_pages
+if {keep}:
+    assert keep_pages()
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        np.ones(25_000_000, np.float32)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+print(faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc gives large arrays back to the system")
+def test_large_arrays_that_come_and_go_cost_their_pages_once() -> None:
+    given, kept = (
+        int(subprocess.run([sys.executable, "-c", KEEP.format(keep=keep)], capture_output=True, check=True).stdout)
+        for keep in (False, True)
+    )
+    assert kept < 0.1 * given
+
+
 SET_ASIDE = """
 import gc
 import microscoped.daemon.compose
-from microscoped.daemon.cli._heap import set_aside
+from microscoped.daemon.heap import set_aside
 before = len(gc.get_objects())
 assert set_aside() >= 0.5 * before > 10_000
 assert len(gc.get_objects()) < 0.05 * before
