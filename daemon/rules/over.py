@@ -67,6 +67,7 @@ def evaluate(rules: RuleSet | Program, heard: Iterable[tuple[RulesInput, int]]) 
         return state
 
     for one, now_ns in heard:
+        first = state is None
         if state is None:
             state = begin(program, now_ns)
         if now_ns < state.now_ns:
@@ -78,6 +79,8 @@ def evaluate(rules: RuleSet | Program, heard: Iterable[tuple[RulesInput, int]]) 
         while (wake_ns := next_wake_ns(program, state)) is not None and wake_ns < now_ns:
             state = hear(state, TimePassed(), wake_ns)
         state = hear(state, one, now_ns)
+        if first:
+            state = hear(state, TimePassed(), now_ns)  # rules that read something else begin to watch, too
     return decisions
 
 

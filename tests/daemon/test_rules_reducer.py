@@ -359,6 +359,14 @@ def test_rules_that_are_cleared_decide_no_more_and_new_ones_keep_what_was_spent(
     assert kinds(world.see(0.9)) == []
 
 
+def test_new_rules_are_looked_at_at_once_whatever_is_silent() -> None:
+    world = Watched(SHARP)
+    world.see(0.4)
+    world.number += 60_000  # milliseconds
+    rule = {"name": "silent", "when": "age(sharpness) > 30 s", "action": {"do": "publish"}}
+    assert kinds(world.ask("rules.set", rules=[rule])) == ["fired"]
+
+
 def test_cells_are_told_with_the_columns_that_rules_read() -> None:
     world = Watched({**SHARP, "when": "any(cells, rate(area_um2, over 60 s) < -1 um2/s and max_opd_nm > 100)"})
     from microscoped.daemon.core.handlers import cells

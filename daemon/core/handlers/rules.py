@@ -134,7 +134,7 @@ def _use(turn: Turn, rules: RuleSet) -> None:
     view = turn.state.rules
     known = None if view.known is None else adopt(program, view.known, now_ns)
     turn.set(rules=replace(view, rules=rules, known=known))
-    _set_timer(turn)
+    hear(turn, TimePassed())
 
 
 # --- what they hear ---------------------------------------------------------------------------------------------------
