@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from microscoped.daemon.cli._console import FAILED, fail
+from microscoped.daemon.cli._console import FAILED, WRONG_USE, fail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,18 +26,15 @@ def show(folder: Folder, as_json: AsJson = False) -> None:
 
     Exit code: 0 if it can be read, 1 if not.
     """
-    from microscoped.daemon.record import Recorded
+    from microscoped.daemon.record import Ending, Recorded
     from microscoped.daemon.record.codec import plain_json
 
     with _told():
         recorded = Recorded(folder)
     stored = [one for one in recorded.frames.values() if one.at is not None]
     reasons = sorted({one.skipped or "" for one in recorded.frames.values() if one.at is None})
-    acquisitions: dict[str, int] = {}
-    for one in stored:
-        if one.frame.acquired is not None:
-            acquisitions[one.frame.acquired.task] = acquisitions.get(one.frame.acquired.task, 0) + 1
-    ending = getattr(recorded.ending, "end", None)
+    acquisitions = Counter(one.frame.acquired.task for one in stored if one.frame.acquired is not None)
+    ending = recorded.ending.end if isinstance(recorded.ending, Ending) else None
     told = {
         "session": recorded.header.session,
         "begun": recorded.header.utc,
@@ -106,7 +104,6 @@ def export(
     without a frame are 0, and are counted. Where a plan has one place for several frames they lie along t as they came.
     Exit code: 0 if all is written, 1 if not, 2 if there is no such acquisition.
     """
-    from microscoped.daemon.cli._console import WRONG_USE
     from microscoped.daemon.record import Recorded, export_acquisitions
     from microscoped.daemon.record.codec import plain_json
 
